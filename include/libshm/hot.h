@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * THE HOT PATH: what an update does. Inlined, because a call through the PLT costs more than everything else here.
+ * Include <libshm.h>, which includes this.
+ *
+ * Every update: no system call, no lock, no allocation; wait-free on a per-CPU cell, lock-free on an atomic one;
+ * async-signal-safe; safe in a forked child. An update cannot fail visibly: through a handle that could not be set up
+ * (or was never set up: all zero) it does nothing and is counted. */
+#ifndef LIBSHM_HOT_H
+#define LIBSHM_HOT_H
+
+#include <libshm/rseq.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Handles: by value, to copy freely, made by the functions of <libshm.h>. All zero is a valid handle that does nothing.
+ * The fields are the library's. */
+typedef struct libshm_counter {
+    struct libshm_cell *cell; /* in CPU lane 0; NULL: no-op */
+    uint32_t cpu_limit;       /* CPU lanes of its group; 0: atomic only */
+    uint16_t atomic_mask;     /* atomic lanes - 1 */
+    uint16_t segment;         /* which of this process's segments counts what is dropped; 0: none */
+} libshm_counter;
+
+typedef struct libshm_histogram {
+    struct libshm_cell *cell; /* of the first bucket */
+    uint32_t cpu_limit;
+    uint16_t atomic_mask;
+    uint16_t segment;
+    const double *bounds; /* process-local, 16-byte aligned, padded with +Inf to n_padded */
+    uint32_t n_padded;    /* a multiple of 4 */
+    uint32_t n_bounds;
+} libshm_histogram;
+
+typedef struct libshm_gauge {
+    struct libshm_cell *cell;    /* shared: its cell; NULL: live, or no-op */
+    struct libshm_process *live; /* live: where this process's cells are */
+    uint64_t stamp;              /* live: generation of the series */
+    uint32_t number;             /* live: its live cell */
+    uint16_t segment;
+    uint16_t reserved;
+} libshm_gauge;
+
+/* Out of line, for the rare ways out. Async-signal-safe. */
+void libshm_update_dropped(uint16_t segment);
+void libshm_value_dropped(uint16_t segment);
+void libshm_histogram_add_atomic(const libshm_histogram *histogram, uint32_t bucket, double value);
+void libshm_gauge_set_live(const libshm_gauge *gauge, double value);
+void libshm_gauge_add_live(const libshm_gauge *gauge, double value);
+
+/* Threads spread over the atomic lanes of a group by their thread pointer. */
+static inline struct libshm_cell *libshm_atomic_cell(struct libshm_cell *cell, uint32_t mask)
+{
+    uint64_t lane = mask ? ((uint64_t)(uintptr_t)__builtin_thread_pointer() * UINT64_C(0x9e3779b97f4a7c15)) >> 60 : 0;
+    return (struct libshm_cell *)(void *)((char *)cell - LIBSHM_PAGE * (1 + (lane & mask)));
+}
+
+static inline void libshm_atomic_add_double(double *at, double v)
+{
+    uint64_t *word = (uint64_t *)(void *)at, old = __atomic_load_n(word, __ATOMIC_RELAXED), sum;
+    do {
+        double d;
+        __builtin_memcpy(&d, &old, 8);
+        d += v;
+        __builtin_memcpy(&sum, &d, 8);
+    } while (!__atomic_compare_exchange_n(word, &old, sum, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+}
+
+/* Counter += n. */
+static inline void libshm_counter_add(const libshm_counter *counter, uint64_t n)
+{
+    if (__builtin_expect(libshm_rseq_add_integer(counter->cell, n, counter->cpu_limit), 1))
+        return;
+    if (!counter->cell)
+        libshm_update_dropped(counter->segment);
+    else
+        __atomic_fetch_add(&libshm_atomic_cell(counter->cell, counter->atomic_mask)->integer, n, __ATOMIC_RELAXED);
+}
+
+static inline void libshm_counter_inc(const libshm_counter *counter)
+{
+    libshm_counter_add(counter, 1);
+}
+
+/* Counter += v, for v >= 0. A negative v or NaN is dropped and counted: a counter never goes down. */
+static inline void libshm_counter_add_double(const libshm_counter *counter, double v)
+{
+    if (!(v >= 0))
+        libshm_value_dropped(counter->segment);
+    else if (__builtin_expect(libshm_rseq_add_fractional(counter->cell, v, counter->cpu_limit), 1))
+        return;
+    else if (!counter->cell)
+        libshm_update_dropped(counter->segment);
+    else
+        libshm_atomic_add_double(&libshm_atomic_cell(counter->cell, counter->atomic_mask)->fractional, v);
+}
+
+/* Number of bounds below v = index of the bucket whose upper bound is the first one >= v; n_bounds for the +Inf bucket.
+ * Compare and count: without a data-dependent branch, random values cost what constant ones do. */
+static inline uint32_t libshm_histogram_bucket(const libshm_histogram *histogram, double v)
+{
+    const double *bounds = histogram->bounds;
+    uint32_t n = histogram->n_padded;
+    if (__builtin_expect(n > 64, 0)) { /* halve down to where counting is faster */
+        for (uint32_t half; n > 16; n -= half) {
+            half = n / 2 & ~3u;
+            bounds += bounds[half - 1] < v ? half : 0;
+        }
+    }
+    uint32_t below = (uint32_t)(bounds - histogram->bounds);
+#ifdef __SSE2__
+    __m128i even = _mm_setzero_si128(), odd = even;
+    const __m128d value = _mm_set1_pd(v);
+    for (uint32_t i = 0; i < n; i += 4) { /* a comparison that holds is -1 */
+        even = _mm_sub_epi64(even, _mm_castpd_si128(_mm_cmplt_pd(_mm_load_pd(bounds + i), value)));
+        odd = _mm_sub_epi64(odd, _mm_castpd_si128(_mm_cmplt_pd(_mm_load_pd(bounds + i + 2), value)));
+    }
+    even = _mm_add_epi64(even, odd);
+    return below + (uint32_t)(_mm_cvtsi128_si32(even) + _mm_cvtsi128_si32(_mm_unpackhi_epi64(even, even)));
+#else
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++)
+        count += bounds[i] < v;
+    return below + count;
+#endif
+}
+
+/* One observation. ±Inf goes to the outermost buckets and into the sum; NaN is dropped and counted. */
+static inline void libshm_histogram_observe(const libshm_histogram *histogram, double v)
+{
+    if (__builtin_expect(v != v, 0)) {
+        libshm_value_dropped(histogram->segment);
+        return;
+    }
+    uint32_t bucket = libshm_histogram_bucket(histogram, v);
+    if (__builtin_expect(!libshm_rseq_add_bucket(histogram->cell + bucket, v, histogram->cpu_limit), 0))
+        libshm_histogram_add_atomic(histogram, bucket, v);
+}
+
+/* Gauges. NaN is dropped and counted. */
+static inline void libshm_gauge_set(const libshm_gauge *gauge, double v)
+{
+    if (v != v)
+        libshm_value_dropped(gauge->segment);
+    else if (gauge->cell)
+        __atomic_store(&gauge->cell->fractional, &v, __ATOMIC_RELAXED);
+    else
+        libshm_gauge_set_live(gauge, v);
+}
+
+static inline void libshm_gauge_add(const libshm_gauge *gauge, double v)
+{
+    if (v != v)
+        libshm_value_dropped(gauge->segment);
+    else if (gauge->cell)
+        libshm_atomic_add_double(&gauge->cell->fractional, v);
+    else
+        libshm_gauge_add_live(gauge, v);
+}
+
+static inline void libshm_gauge_inc(const libshm_gauge *gauge)
+{
+    libshm_gauge_add(gauge, 1);
+}
+
+static inline void libshm_gauge_dec(const libshm_gauge *gauge)
+{
+    libshm_gauge_add(gauge, -1);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
