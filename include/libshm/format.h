@@ -131,9 +131,9 @@ struct libshm_table {
 
 /* ---- families and series -------------------------------------------------------------------------------------
  *
- * `status` = generation << 8 | state. The generation grows by one each time an entry gets new contents; the state
- * LIVE is stored last, with release. Reader: load status (acquire), copy, fence, load status again: the same
- * generation, or what was copied is thrown away.
+ * `status` = generation << 8 | state. An entry's first generation is 1; it grows by one when the entry is given back
+ * (FREE), before anything of it can be used again. The state LIVE is stored last, with release. Reader: load status
+ * (acquire), copy, fence (acquire), load status again: the same generation, or what was copied is thrown away.
  *
  *      FREE -> BUILDING -> LIVE <-> HIDDEN      LIVE, HIDDEN -> REMOVED -> FREE
  *
@@ -187,8 +187,8 @@ struct libshm_family_entry {
     uint64_t overflowed;      /* (a) look-ups that were given the overflow series or dropped */
     uint32_t overflow_series; /* number + 1 of the overflow series; 0: none yet */
     int32_t native_schema;    /* reserved for native histograms; 0 */
-    uint64_t last_sweep_ns;   /* (a) CLOCK_MONOTONIC */
-    uint32_t sweep_cursor;    /* series number where the next sweep goes on */
+    uint64_t last_sweep_ns;   /* (a) CLOCK_MONOTONIC: when a look-up last swept because of the cap */
+    uint32_t sweep_cursor;    /* series number where that sweep goes on */
     uint32_t reserved[11];
 };
 LIBSHM_STATIC_ASSERT(sizeof(struct libshm_family_entry) == 128, "layout");
@@ -349,7 +349,8 @@ struct libshm_header {
     uint64_t lock_epoch;    /* (a) which byte is the lock: LIBSHM_INSERT_LOCK + lock_epoch */
     uint64_t lock_owner;    /* (a) slot serial of the holder; 0: none, or not known */
     uint64_t lock_progress; /* (a) grows with every acquisition */
-    uint64_t reserved1[5];
+    uint64_t sweep_cursor;  /* series number where the next sweep goes on */
+    uint64_t reserved1[4];
 
     /* allocator and directory */
     uint64_t file_end;   /* (a) allocated bytes = size of the file */
