@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Builds everything into $(BUILD). `make help` lists the targets. Sources are found by wildcard: a new file in one of
+# the directories below needs no change here.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+INCLUDEDIR ?= $(PREFIX)/include
+LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/libshm
+
+# ---- what it needs --------------------------------------------------------------------------------------------------
+# pkg-config names of what the exporter links, and Debian's packages for each purpose (`make deps` installs them all).
+EXPORTER_PKGS := libmicrohttpd liburcu
+DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev
+DEPS_RUN := git
+DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
+    prometheus python3 python3-prometheus-client
+DEPS_LINT := clang-format cppcheck
+
+# ---- how it is compiled ---------------------------------------------------------------------------------------------
+CC ?= cc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+VERSION := $(shell sed -n 's/^\#define LIBSHM_VERSION "\(.*\)"/\1/p' include/libshm.h)
+SONAME := libshm.so.$(firstword $(subst ., ,$(VERSION)))
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion $(if $(filter 1,$(WERROR)),-Werror)
+HARDENING := -fstack-protector-strong
+ifeq ($(findstring -fsanitize,$(CFLAGS))$(findstring -O0,$(CFLAGS)),)
+HARDENING += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+LINK_CHECK := -Wl,--no-undefined
+endif
+BASE_CFLAGS := -std=gnu11 -O2 -g -pthread -fvisibility=hidden $(WARNINGS) $(HARDENING)
+LINK = $(CC) $(BASE_CFLAGS) $(CFLAGS) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
+
+# -D_GNU_SOURCE= (empty) is what a source's own `#define _GNU_SOURCE` says.
+CFLAGS_libshm = -fPIC -D_GNU_SOURCE= -include libshm/export.h -I.
+CFLAGS_exporter = $(EXPORTER_CFLAGS)
+CFLAGS_tests = -I. -Itests $(EXPORTER_CFLAGS)
+
+ifeq ($(V),1)
+say =
+else
+say = @printf '  %-4s %s\n' '$1' '$(patsubst $(BUILD)/%,%,$@)';
+MAKEFLAGS += --no-print-directory
+endif
+
+# pkg-config is asked once, and only when something needs the answer.
+EXPORTER_CFLAGS = $(eval EXPORTER_CFLAGS := $$(shell pkg-config --cflags $(EXPORTER_PKGS)))$(EXPORTER_CFLAGS)
+EXPORTER_LIBS = $(eval EXPORTER_LIBS := $$(shell pkg-config --libs $(EXPORTER_PKGS)))$(EXPORTER_LIBS)
+
+# ---- what there is --------------------------------------------------------------------------------------------------
+OBJ := $(BUILD)/obj
+objects = $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard $1)))
+
+LIB_OBJECTS := $(call objects,libshm/*.c)
+EXPORTER_OBJECTS := $(call objects,exporter/*.c)
+TOOLS_COMMON := $(call objects,tools/common*.c)
+ORCHESTRATOR_OBJECTS := $(call objects,examples/orchestrator/*.c)
+TESTS_COMMON := $(call objects,tests/common*.c)
+
+LIBRARIES := $(if $(LIB_OBJECTS),$(BUILD)/libshm.a $(BUILD)/libshm.so)
+TOOLS := $(patsubst tools/%.c,$(BUILD)/%,$(sort $(wildcard tools/shm-*.c)))
+PROGRAMS := $(if $(EXPORTER_OBJECTS),$(BUILD)/shm-exporter) $(TOOLS)
+ORCHESTRATOR := $(if $(ORCHESTRATOR_OBJECTS),$(BUILD)/orchestrator)
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c)))
+TORTURE_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/torture/torture_*.c)))
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
+
+.PHONY: all tests benches
+all: $(LIBRARIES) $(PROGRAMS) $(ORCHESTRATOR)
+tests: all $(UNIT_TESTS) $(TORTURE_TESTS)
+benches: all $(BENCHES)
+
+# ---- compiling ------------------------------------------------------------------------------------------------------
+# Everything is compiled again when the compiler or the flags change.
+FLAGS := $(CC) $(BASE_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(FLAGS))' | cmp -s - $@ || echo '$(subst ','\'',$(FLAGS))' >$@
+.PHONY: FORCE
+FORCE:
+
+$(OBJ)/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(BASE_CFLAGS) -Iinclude $(CFLAGS_$(firstword $(subst /, ,$*))) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+.SECONDARY:
+
+# ---- libraries and programs -----------------------------------------------------------------------------------------
+# All of an archive is made anew, or an object whose source has gone would stay in it.
+$(BUILD)/%.a:
+	@mkdir -p $(@D)
+	$(call say,AR)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+$(BUILD)/libshm.a: $(LIB_OBJECTS)
+$(OBJ)/exporter.a: $(EXPORTER_OBJECTS)
+$(OBJ)/orchestrator.a: $(ORCHESTRATOR_OBJECTS)
+
+# nodelete: threads, fork hooks and mappings of the library outlive a dlclose of it.
+$(BUILD)/libshm.so.$(VERSION): $(LIB_OBJECTS) libshm/libshm.map
+	$(call say,LD)$(LINK) $(LINK_CHECK) -shared -Wl,-soname,$(SONAME) -Wl,-z,nodelete \
+		-Wl,--version-script=libshm/libshm.map -o $@ $(filter %.o,$^)
+$(BUILD)/libshm.so: $(BUILD)/libshm.so.$(VERSION)
+	@ln -sf $(<F) $(BUILD)/$(SONAME) && ln -sf $(<F) $@
+
+$(BUILD)/shm-exporter: $(EXPORTER_OBJECTS) $(BUILD)/libshm.a
+	$(call say,LD)$(LINK) -o $@ $^ $(EXPORTER_LIBS) $(LDLIBS)
+$(TOOLS): $(BUILD)/%: $(OBJ)/tools/%.o $(TOOLS_COMMON) $(BUILD)/libshm.a
+	$(call say,LD)$(LINK) -o $@ $^ $(LDLIBS)
+$(BUILD)/orchestrator: $(ORCHESTRATOR_OBJECTS) $(BUILD)/libshm.a
+	$(call say,LD)$(LINK) -o $@ $^ -lm $(LDLIBS)
+
+# ---- tests ----------------------------------------------------------------------------------------------------------
+# A test that includes a header of exporter/ or examples/orchestrator/ is linked with what is in there.
+archives = $(addsuffix .a,$(addprefix $(OBJ)/,$(shell sed -nE \
+    's,^\#include "(\.\./)*(exporter|examples/orchestrator)/.*,\2,p' $1 | sort -u | sed 's,.*/,,')))
+
+define test_program
+$$(BUILD)/tests/$1: $$(OBJ)/tests/$1.o $$(call objects,$$(dir tests/$1)common*.c) $$(TESTS_COMMON) \
+        $$(call archives,tests/$1.c) $$(BUILD)/libshm.a
+	@mkdir -p $$(@D)
+	$$(call say,LD)$$(LINK) $2 -o $$@ $$^ -lcmocka $$(if $$(filter %exporter.a,$$^),$$(EXPORTER_LIBS)) -lm $$(LDLIBS)
+endef
+$(foreach test,$(UNIT_TESTS) $(TORTURE_TESTS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),)))
+$(foreach test,$(FUZZERS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),-fsanitize=fuzzer)))
+
+# Benchmarks use the shared library, as most users do; what is inlined is inlined all the same.
+$(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/common*.c) $(BUILD)/libshm.so
+	@mkdir -p $(@D)
+	$(call say,LD)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(BUILD) -lshm -lm $(LDLIBS)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)
