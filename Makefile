@@ -137,6 +137,116 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/common*.c) $
 	@mkdir -p $(@D)
 	$(call say,LD)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(BUILD) -lshm -lm $(LDLIBS)
 
-.PHONY: clean
+
+RUN_TESTS = CC='$(CC)' scripts/run-tests $(RUN_TESTS_FLAGS)
+RUN_TESTS_FLAGS ?=
+# check, run and the like install first what they need, then start anew: pkg-config's answers depend on it.
+
+.PHONY: check check-now sanitize sanitize-now torture fuzz model bench bench-full bench-peers soak
+check:
+	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
+	@+$(MAKE) check-now
+check-now: tests
+	@$(RUN_TESTS) $(foreach suite,unit unit/atomic unit/valgrind torture torture/atomic cxx plugin cli e2e,$(suite)@$(BUILD))
+
+# Without optimization beyond -O1 the reports are readable. A report ends the test.
+SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
+ASAN := $(SANITIZE) -fsanitize=address,undefined
+# TSan does not model fences: gcc says so at each of them.
+TSAN := $(SANITIZE) -fsanitize=thread $(if $(findstring gcc,$(CC)),-Wno-tsan)
+
+sanitize:
+	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
+	@+$(MAKE) sanitize-now
+sanitize-now:
+	@+$(MAKE) BUILD='$(BUILD)/asan' CFLAGS='$(CFLAGS) $(ASAN)' tests
+	@+$(MAKE) BUILD='$(BUILD)/tsan' CFLAGS='$(CFLAGS) $(TSAN)' tests
+	@$(RUN_TESTS) $(foreach way,asan tsan,$(foreach suite,unit torture,$(suite)@$(BUILD)/$(way)))
+
+# ---- longer tests, and benchmarks -----------------------------------------------------------------------------------
+needs = $(if $(wildcard $1),,$(error there is no $1 in this tree))
+
+torture: SECONDS ?= 60
+torture: tests
+	@$(call needs,tests/torture)$(RUN_TESTS) --jobs=1 --verbose --torture-seconds=$(SECONDS) \
+		torture@$(BUILD) torture/atomic@$(BUILD)
+fuzz: SECONDS ?= 60
+fuzz:
+	@$(call needs,tests/fuzz)scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
+	@+$(MAKE) CC=clang BUILD='$(BUILD)/fuzz' CFLAGS='$(CFLAGS) -O1 -fsanitize=fuzzer-no-link,address,undefined' fuzzers
+	@BUILD='$(abspath $(BUILD))' scripts/fuzz $(SECONDS)
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+model:
+	@$(call needs,tests/model/run)BUILD='$(abspath $(BUILD))' tests/model/run
+soak: SECONDS ?= 3600
+soak: all
+	@$(call needs,tests/soak/run)BUILD='$(abspath $(BUILD))' tests/soak/run $(SECONDS)
+bench: benches
+	@$(call needs,bench/run)BUILD='$(abspath $(BUILD))' bench/run
+bench-full: benches
+	@$(call needs,bench/run)BUILD='$(abspath $(BUILD))' bench/run --full
+bench-peers:
+	@$(call needs,bench/install-peers)bench/install-peers
+
+# ---- the demo -------------------------------------------------------------------------------------------------------
+PORT ?= 8000
+.PHONY: deps run run-now
+deps:
+	@scripts/deps $(sort $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_CHECK) $(DEPS_LINT))
+run:
+	@scripts/deps $(DEPS_BUILD) $(DEPS_RUN)
+	@+$(MAKE) run-now
+run-now: all
+	@BUILD='$(BUILD)' PORT='$(PORT)' SECONDS_TO_RUN='$(SECONDS)' scripts/run
+
+# ---- Python ---------------------------------------------------------------------------------------------------------
+.PHONY: python install-python
+python: $(LIBRARIES)
+	@+$(call needs,bindings/python/Makefile)$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' build
+install-python: $(LIBRARIES)
+	@+$(call needs,bindings/python/Makefile)$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' \
+		PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' install
+
+# ---- installing -----------------------------------------------------------------------------------------------------
+INSTALL ?= install
+man_sections = $(sort $(patsubst .%,%,$(suffix $(wildcard man/*.[1-8]))))
+# install $1 (files, may be none) with mode $2 to directory $3
+put = $(if $(strip $1),$(INSTALL) -d '$(DESTDIR)$3' && $(INSTALL) -m $2 $(strip $1) '$(DESTDIR)$3',:)
+
+$(BUILD)/libshm.pc: libshm.pc.in include/libshm.h FORCE
+	@mkdir -p $(@D)
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+		-e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
+
+.PHONY: install uninstall
+install: all $(BUILD)/libshm.pc
+	$(call say,INST)$(call put,include/libshm.h,644,$(INCLUDEDIR))
+	@$(call put,$(wildcard include/libshm/*.h),644,$(INCLUDEDIR)/libshm)
+	@$(call put,$(BUILD)/libshm.a,644,$(LIBDIR))
+	@$(call put,$(BUILD)/libshm.so.$(VERSION),755,$(LIBDIR))
+	@ln -sf libshm.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	@ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libshm.so'
+	@$(call put,$(BUILD)/libshm.pc,644,$(LIBDIR)/pkgconfig)
+	@$(call put,$(PROGRAMS),755,$(BINDIR))
+	@$(foreach section,$(man_sections),$(call put,$(wildcard man/*.$(section)),644,$(MANDIR)/man$(section)) &&) :
+	@$(call put,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),644,$(DOCDIR))
+
+# ---- housekeeping ---------------------------------------------------------------------------------------------------
+C_FILES = $(shell find include libshm exporter tools examples tests bench bindings -name '*.[ch]' -o -name '*.cc' 2>/dev/null | sort)
+.PHONY: format lint clean help
+format:
+	clang-format -i $(C_FILES)
+lint:
+	@scripts/deps $(DEPS_LINT)
+	clang-format --dry-run -Werror $(C_FILES)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -Iinclude -I. libshm exporter tools
 clean:
 	rm -rf $(BUILD)
+help:
+	@echo 'make                        libraries and programs, into build/ (BUILD=, CC=, CFLAGS=, V=1)'
+	@echo 'make run [SECONDS=n]        demo: exporter on http://127.0.0.1:8000/metrics (PORT=) and an orchestrator'
+	@echo 'make check                  every test (WERROR=1: warnings are errors)'
+	@echo 'make sanitize               unit and torture tests under ASan+UBSan and under TSan'
+	@echo 'make torture|fuzz|soak [SECONDS=n], make model, make bench|bench-full|bench-peers'
+	@echo 'make install [PREFIX= DESTDIR=], make python, make install-python, make deps, make format, make lint, make clean'
