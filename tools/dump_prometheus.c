@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * shm-dump --format=prometheus: the text exposition format 0.0.4. */
+#include "dump.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char *exposition_type(uint32_t type)
+{
+    switch (type) {
+    case LIBSHM_TYPE_COUNTER:
+        return "counter";
+    case LIBSHM_TYPE_HISTOGRAM:
+        return "histogram";
+    case LIBSHM_TYPE_SUMMARY:
+        return "summary";
+    case LIBSHM_TYPE_UNKNOWN:
+        return "untyped";
+    default:
+        return "gauge"; /* info and stateset have no type of their own in this format */
+    }
+}
+
+/* Help texts escape backslash and line end, label values the double quote too. */
+static void escape(FILE *out, const char *text, int quote)
+{
+    for (; *text; text++) {
+        if (*text == '\n') {
+            fputs("\\n", out);
+        } else {
+            if (*text == '\\' || (quote && *text == '"'))
+                fputc('\\', out);
+            fputc(*text, out);
+        }
+    }
+}
+
+/* name{labels,le="..."}, followed by a space. */
+static void sample(FILE *out, const libshm_family_view *family, const libshm_series_view *series, const char *suffix,
+                   const char *le)
+{
+    const char *separator = "{";
+    fprintf(out, "%s%s", family->name, suffix);
+    for (uint32_t i = 0; i < family->n_labels; i++) {
+        fprintf(out, "%s%s=\"", separator, family->label_names[i]);
+        escape(out, series->label_values[i], 1);
+        fputc('"', out);
+        separator = ",";
+    }
+    if (family->gauge_mode == LIBSHM_GAUGE_ALL && family->type == LIBSHM_TYPE_GAUGE) {
+        fprintf(out, "%spid=\"%" PRIu32 "\",process=\"%" PRIu64 "\"", separator, series->pid, series->process);
+        separator = ",";
+    }
+    if (le) {
+        fprintf(out, "%sle=\"%s\"", separator, le);
+        separator = ",";
+    }
+    fputs(*separator == ',' ? "} " : " ", out);
+}
+
+/* As Prometheus and client libraries print bounds: 1 is "1.0". */
+static const char *format_bound(double bound, char text[NUMBER_SIZE])
+{
+    format_double(bound, text);
+    if (!strpbrk(text, ".eIN"))
+        strcat(text, ".0");
+    return text;
+}
+
+static void histogram(FILE *out, const libshm_family_view *family, const libshm_series_view *series)
+{
+    char text[NUMBER_SIZE];
+    uint64_t cumulative = 0;
+    if (family->type == LIBSHM_TYPE_HISTOGRAM) {
+        for (uint32_t i = 0; i <= family->n_bounds; i++) {
+            cumulative += series->buckets[i].integer;
+            sample(out, family, series, "_bucket", format_bound(dump_bound(family, i), text));
+            fprintf(out, "%" PRIu64 "\n", cumulative);
+        }
+    }
+    sample(out, family, series, "_sum", NULL);
+    fprintf(out, "%s\n", format_double(series->sum, text));
+    sample(out, family, series, "_count", NULL);
+    fprintf(out, "%" PRIu64 "\n", series->count);
+}
+
+void dump_prometheus(const struct dump *dump, FILE *out)
+{
+    for (size_t f = 0; f < dump->snapshot->n_families; f++) {
+        const libshm_family_view *family = &dump->snapshot->families[f];
+        fprintf(out, "# HELP %s ", family->name);
+        escape(out, family->help, 0);
+        fprintf(out, "\n# TYPE %s %s\n", family->name, exposition_type(family->type));
+        for (size_t s = 0; s < family->n_series; s++) {
+            const libshm_series_view *series = &family->series[s];
+            if (family->type == LIBSHM_TYPE_HISTOGRAM || family->type == LIBSHM_TYPE_SUMMARY) {
+                histogram(out, family, series);
+            } else {
+                char text[NUMBER_SIZE];
+                sample(out, family, series, "", NULL);
+                fprintf(out, "%s\n", dump_value(family, series, text));
+            }
+        }
+    }
+}
