@@ -36,6 +36,7 @@ HARDENING += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 LINK_CHECK := -Wl,--no-undefined
 endif
 BASE_CFLAGS := -std=gnu11 -O2 -g -pthread -fvisibility=hidden $(WARNINGS) $(HARDENING)
+COMPILE = $(CC) $(BASE_CFLAGS) -Iinclude
 LINK = $(CC) $(BASE_CFLAGS) $(CFLAGS) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS)
 
 # -D_GNU_SOURCE= (empty) is what a source's own `#define _GNU_SOURCE` says.
@@ -89,7 +90,7 @@ FORCE:
 
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	@mkdir -p $(@D)
-	$(call say,CC)$(CC) $(BASE_CFLAGS) -Iinclude $(CFLAGS_$(firstword $(subst /, ,$*))) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)$(COMPILE) $(CFLAGS_$(firstword $(subst /, ,$*))) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 .SECONDARY:
@@ -113,8 +114,13 @@ $(BUILD)/libshm.so: $(BUILD)/libshm.so.$(VERSION)
 
 $(BUILD)/shm-exporter: $(EXPORTER_OBJECTS) $(BUILD)/libshm.a
 	$(call say,LD)$(LINK) -o $@ $^ $(EXPORTER_LIBS) $(LDLIBS)
-$(TOOLS): $(BUILD)/%: $(OBJ)/tools/%.o $(TOOLS_COMMON) $(BUILD)/libshm.a
-	$(call say,LD)$(LINK) -o $@ $^ $(LDLIBS)
+
+# shm-NAME: tools/shm-NAME.c, tools/NAME_*.c and what all tools share
+define tool_program
+$$(BUILD)/shm-$1: $$(OBJ)/tools/shm-$1.o $$(call objects,tools/$1_*.c) $$(TOOLS_COMMON) $$(BUILD)/libshm.a
+	$$(call say,LD)$$(LINK) -o $$@ $$^ $$(LDLIBS)
+endef
+$(foreach tool,$(TOOLS),$(eval $(call tool_program,$(tool:$(BUILD)/shm-%=%))))
 $(BUILD)/orchestrator: $(ORCHESTRATOR_OBJECTS) $(BUILD)/libshm.a
 	$(call say,LD)$(LINK) -o $@ $^ -lm $(LDLIBS)
 
@@ -123,9 +129,16 @@ $(BUILD)/orchestrator: $(ORCHESTRATOR_OBJECTS) $(BUILD)/libshm.a
 archives = $(addsuffix .a,$(addprefix $(OBJ)/,$(shell sed -nE \
     's,^\#include "(\.\./)*(exporter|examples/orchestrator)/.*,\2,p' $1 | sort -u | sed 's,.*/,,')))
 
+# A test that has a libshm_test_point() gets the library that calls it before each store of the setup paths.
+library = $(if $(shell grep -l libshm_test_point $1),$(OBJ)/points.a,$(BUILD)/libshm.a)
+$(OBJ)/points.a: $(LIB_OBJECTS:$(OBJ)/%.o=$(OBJ)/points/%.o)
+$(OBJ)/points/%.o: %.c $(OBJ)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(COMPILE) -DLIBSHM_TEST_POINTS $(CFLAGS_libshm) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
 define test_program
 $$(BUILD)/tests/$1: $$(OBJ)/tests/$1.o $$(call objects,$$(dir tests/$1)common*.c) $$(TESTS_COMMON) \
-        $$(call archives,tests/$1.c) $$(BUILD)/libshm.a
+        $$(call archives,tests/$1.c) $$(call library,tests/$1.c)
 	@mkdir -p $$(@D)
 	$$(call say,LD)$$(LINK) $2 -o $$@ $$^ -lcmocka $$(if $$(filter %exporter.a,$$^),$$(EXPORTER_LIBS)) -lm $$(LDLIBS)
 endef
@@ -137,15 +150,17 @@ $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/common*.c) $
 	@mkdir -p $(@D)
 	$(call say,LD)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(BUILD) -lshm -lm $(LDLIBS)
 
+# check, run and the like install first what they need, then start anew: pkg-config's answers depend on it. As many jobs
+# as CPUs, unless -j was given.
+again = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 RUN_TESTS = CC='$(CC)' scripts/run-tests $(RUN_TESTS_FLAGS)
 RUN_TESTS_FLAGS ?=
-# check, run and the like install first what they need, then start anew: pkg-config's answers depend on it.
 
 .PHONY: check check-now sanitize sanitize-now torture fuzz model bench bench-full bench-peers soak
 check:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
-	@+$(MAKE) check-now
+	@+$(again) check-now
 check-now: tests
 	@$(RUN_TESTS) $(foreach suite,unit unit/atomic unit/valgrind torture torture/atomic cxx plugin cli e2e,$(suite)@$(BUILD))
 
@@ -157,7 +172,7 @@ TSAN := $(SANITIZE) -fsanitize=thread $(if $(findstring gcc,$(CC)),-Wno-tsan)
 
 sanitize:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
-	@+$(MAKE) sanitize-now
+	@+$(again) sanitize-now
 sanitize-now:
 	@+$(MAKE) BUILD='$(BUILD)/asan' CFLAGS='$(CFLAGS) $(ASAN)' tests
 	@+$(MAKE) BUILD='$(BUILD)/tsan' CFLAGS='$(CFLAGS) $(TSAN)' tests
@@ -173,7 +188,7 @@ torture: tests
 fuzz: SECONDS ?= 60
 fuzz:
 	@$(call needs,tests/fuzz)scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
-	@+$(MAKE) CC=clang BUILD='$(BUILD)/fuzz' CFLAGS='$(CFLAGS) -O1 -fsanitize=fuzzer-no-link,address,undefined' fuzzers
+	@+$(again) CC=clang BUILD='$(BUILD)/fuzz' CFLAGS='$(CFLAGS) -O1 -fsanitize=fuzzer-no-link,address,undefined' fuzzers
 	@BUILD='$(abspath $(BUILD))' scripts/fuzz $(SECONDS)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
@@ -196,7 +211,7 @@ deps:
 	@scripts/deps $(sort $(DEPS_BUILD) $(DEPS_RUN) $(DEPS_CHECK) $(DEPS_LINT))
 run:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_RUN)
-	@+$(MAKE) run-now
+	@+$(again) run-now
 run-now: all
 	@BUILD='$(BUILD)' PORT='$(PORT)' SECONDS_TO_RUN='$(SECONDS)' scripts/run
 
@@ -214,20 +229,20 @@ man_sections = $(sort $(patsubst .%,%,$(suffix $(wildcard man/*.[1-8]))))
 # install $1 (files, may be none) with mode $2 to directory $3
 put = $(if $(strip $1),$(INSTALL) -d '$(DESTDIR)$3' && $(INSTALL) -m $2 $(strip $1) '$(DESTDIR)$3',:)
 
-$(BUILD)/libshm.pc: libshm.pc.in include/libshm.h FORCE
-	@mkdir -p $(@D)
-	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
-		-e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' $< >$@
-
-.PHONY: install uninstall
-install: all $(BUILD)/libshm.pc
-	$(call say,INST)$(call put,include/libshm.h,644,$(INCLUDEDIR))
+.PHONY: install install-built
+install: all
+	@+$(MAKE) install-built
+install-built: # what is in $(BUILD), without looking whether it is up to date
+	@$(call put,include/libshm.h,644,$(INCLUDEDIR))
 	@$(call put,$(wildcard include/libshm/*.h),644,$(INCLUDEDIR)/libshm)
 	@$(call put,$(BUILD)/libshm.a,644,$(LIBDIR))
 	@$(call put,$(BUILD)/libshm.so.$(VERSION),755,$(LIBDIR))
 	@ln -sf libshm.so.$(VERSION) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
 	@ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libshm.so'
-	@$(call put,$(BUILD)/libshm.pc,644,$(LIBDIR)/pkgconfig)
+	@$(INSTALL) -d '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	@sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%)|' \
+		-e 's|@LIBDIR@|$(LIBDIR:$(PREFIX)/%=$${prefix}/%)|' -e 's|@VERSION@|$(VERSION)|' \
+		libshm.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/libshm.pc'
 	@$(call put,$(PROGRAMS),755,$(BINDIR))
 	@$(foreach section,$(man_sections),$(call put,$(wildcard man/*.$(section)),644,$(MANDIR)/man$(section)) &&) :
 	@$(call put,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),644,$(DOCDIR))
