@@ -3,7 +3,7 @@
 # Builds everything into $(BUILD). `make help` lists the targets. Sources are found by wildcard: a new file in one of
 # the directories below needs no change here.
 
-BUILD ?= build
+BUILD = build
 PREFIX ?= /usr/local
 INCLUDEDIR ?= $(PREFIX)/include
 LIBDIR ?= $(PREFIX)/lib
