@@ -114,7 +114,8 @@ int dump_facts(struct dump *dump, int fd)
 {
     const struct libshm_header *header = dump->header;
     dump->same_kernel = same_kernel(header->boot_id);
-    dump->locked = header->lock_epoch < UINT64_C(1) << 60 ? lock_held(fd, LIBSHM_INSERT_LOCK + header->lock_epoch) : -1;
+    dump->locked =
+        header->lock_epoch < UINT64_C(1) << 60 ? lock_held(fd, LIBSHM_INSERT_LOCK + (header->lock_epoch & 0xffff)) : -1;
     count_entries(dump);
     count_index(dump);
     uint32_t count = table_count(&dump->image, LIBSHM_TABLE_ATTACHES);
