@@ -12,9 +12,11 @@ MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/libshm
 
 # ---- what it needs --------------------------------------------------------------------------------------------------
-# pkg-config names of what the exporter links, and Debian's packages for each purpose (`make deps` installs them all).
-EXPORTER_PKGS := libmicrohttpd liburcu
-DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev
+# pkg-config names of what the exporter and the tools link, and Debian's packages for each purpose (`make deps` installs
+# them all).
+EXPORTER_PKGS := libmicrohttpd liburcu-bp
+TOOLS_PKGS := jansson
+DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libjansson-dev
 DEPS_RUN := git
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
     prometheus python3 python3-prometheus-client
@@ -42,6 +44,7 @@ LINK = $(CC) $(BASE_CFLAGS) $(CFLAGS) -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFL
 # -D_GNU_SOURCE= (empty) is what a source's own `#define _GNU_SOURCE` says.
 CFLAGS_libshm = -fPIC -D_GNU_SOURCE= -include libshm/export.h -I.
 CFLAGS_exporter = $(EXPORTER_CFLAGS)
+CFLAGS_tools = $(TOOLS_CFLAGS)
 CFLAGS_tests = -I. -Itests $(EXPORTER_CFLAGS)
 
 ifeq ($(V),1)
@@ -52,8 +55,11 @@ MAKEFLAGS += --no-print-directory
 endif
 
 # pkg-config is asked once, and only when something needs the answer.
-EXPORTER_CFLAGS = $(eval EXPORTER_CFLAGS := $$(shell pkg-config --cflags $(EXPORTER_PKGS)))$(EXPORTER_CFLAGS)
-EXPORTER_LIBS = $(eval EXPORTER_LIBS := $$(shell pkg-config --libs $(EXPORTER_PKGS)))$(EXPORTER_LIBS)
+ask = $(eval $1 := $$(shell pkg-config $2 || echo '`make deps` installs what is missing' >&2))$($1)
+EXPORTER_CFLAGS = $(call ask,EXPORTER_CFLAGS,--cflags $(EXPORTER_PKGS))
+EXPORTER_LIBS = $(call ask,EXPORTER_LIBS,--libs $(EXPORTER_PKGS))
+TOOLS_CFLAGS = $(call ask,TOOLS_CFLAGS,--cflags $(TOOLS_PKGS))
+TOOLS_LIBS = $(call ask,TOOLS_LIBS,--libs $(TOOLS_PKGS))
 
 # ---- what there is --------------------------------------------------------------------------------------------------
 OBJ := $(BUILD)/obj
@@ -118,7 +124,7 @@ $(BUILD)/shm-exporter: $(EXPORTER_OBJECTS) $(BUILD)/libshm.a
 # shm-NAME: tools/shm-NAME.c, tools/NAME_*.c and what all tools share
 define tool_program
 $$(BUILD)/shm-$1: $$(OBJ)/tools/shm-$1.o $$(call objects,tools/$1_*.c) $$(TOOLS_COMMON) $$(BUILD)/libshm.a
-	$$(call say,LD)$$(LINK) -o $$@ $$^ $$(LDLIBS)
+	$$(call say,LD)$$(LINK) -o $$@ $$^ $$(TOOLS_LIBS) $$(LDLIBS)
 endef
 $(foreach tool,$(TOOLS),$(eval $(call tool_program,$(tool:$(BUILD)/shm-%=%))))
 $(BUILD)/orchestrator: $(ORCHESTRATOR_OBJECTS) $(BUILD)/libshm.a
