@@ -31,7 +31,7 @@ extern "C" {
 #define LIBSHM_VERSION_MAJOR 0
 #define LIBSHM_VERSION_MINOR 1
 #define LIBSHM_VERSION_PATCH 0
-#define LIBSHM_VERSION "0.1.0"
+#define LIBSHM_VERSION       "0.1.0"
 
 #define LIBSHM_LOCK_PATIENCE_MS 250
 
@@ -63,11 +63,11 @@ const char *libshm_error_detail(void);
 typedef struct libshm_segment libshm_segment; /* one open segment of this process */
 
 typedef struct libshm_open_options { /* zero means the default */
-    size_t size;           /* sizeof(libshm_open_options), set by the caller */
-    const char *directory; /* instead of the directory rule of libshm_directory() */
-    uint64_t max_bytes;    /* of a new segment: default 64 MiB, at most 64 GiB */
-    uint32_t cpu_lanes;    /* of a new segment: default one for each possible CPU; LIBSHM_NO_CPU_LANES for none */
-    uint32_t mode;         /* of a new file: default 0640, whatever the umask */
+    size_t size;                     /* sizeof(libshm_open_options), set by the caller */
+    const char *directory;           /* instead of the directory rule of libshm_directory() */
+    uint64_t max_bytes;              /* of a new segment: default 64 MiB, at most 64 GiB */
+    uint32_t cpu_lanes;      /* of a new segment: default one for each possible CPU; LIBSHM_NO_CPU_LANES for none */
+    uint32_t mode;           /* of a new file: default 0640, whatever the umask */
     uint64_t per_cpu_budget; /* of a new segment: bytes for cells with CPU lanes, default half of max_bytes */
 } libshm_open_options;
 #define LIBSHM_NO_CPU_LANES UINT32_MAX
@@ -123,7 +123,7 @@ typedef struct libshm_metric { /* all strings and arrays are copied */
  * members of a libshm_metric. In C++ write arrays. */
 #define LIBSHM_LABELS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define LIBSHM_VALUES(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define LIBSHM_BOUNDS(...)                                                                                            \
+#define LIBSHM_BOUNDS(...)                                                                                             \
     bounds = (const double[]){__VA_ARGS__}, .n_bounds = sizeof((const double[]){__VA_ARGS__}) / sizeof(double)
 
 /* Defines a family of metric->type, or finds the same definition made before, by whichever process. *family is NULL on
@@ -213,11 +213,11 @@ void libshm_progress_leave(libshm_progress *progress);
 
 /* Until the end of the enclosing block, whatever way it is left: */
 #define LIBSHM_JOIN_(a, b) a##b
-#define LIBSHM_JOIN(a, b) LIBSHM_JOIN_(a, b)
-#define LIBSHM_TIME_SCOPE(histogram)                                                                                  \
+#define LIBSHM_JOIN(a, b)  LIBSHM_JOIN_(a, b)
+#define LIBSHM_TIME_SCOPE(histogram)                                                                                   \
     __attribute__((cleanup(libshm_timer_observe), unused)) libshm_timer LIBSHM_JOIN(libshm_timer_, __LINE__) =         \
         libshm_timer_start(histogram)
-#define LIBSHM_PROGRESS_SCOPE(gauge)                                                                                  \
+#define LIBSHM_PROGRESS_SCOPE(gauge)                                                                                   \
     __attribute__((cleanup(libshm_progress_leave), unused)) libshm_progress LIBSHM_JOIN(libshm_progress_, __LINE__) =  \
         libshm_progress_enter(gauge)
 

@@ -31,7 +31,7 @@
 #define LIBSHM_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #endif
 
-#define LIBSHM_MAGIC "LIBSHM\r\n" /* the line end shows damage by a text-mode copy, as PNG's does */
+#define LIBSHM_MAGIC          "LIBSHM\r\n" /* the line end shows damage by a text-mode copy, as PNG's does */
 #define LIBSHM_FORMAT_VERSION 1u
 
 /* What is inlined into user programs: lane arithmetic, cell layout, live cell stamps. A program built against another
@@ -39,26 +39,26 @@
 #define LIBSHM_HOT_ABI 1u
 
 /* ext4's scheme. An unknown bit in `compat`: go on. In `ro_compat`: read only. In `incompat`: do not touch. */
-#define LIBSHM_COMPAT_KNOWN 0u
+#define LIBSHM_COMPAT_KNOWN    0u
 #define LIBSHM_RO_COMPAT_KNOWN 0u
-#define LIBSHM_INCOMPAT_KNOWN 0u
+#define LIBSHM_INCOMPAT_KNOWN  0u
 
-#define LIBSHM_PAGE 4096u
-#define LIBSHM_CELL 16u
+#define LIBSHM_PAGE           4096u
+#define LIBSHM_CELL           16u
 #define LIBSHM_CELLS_PER_PAGE (LIBSHM_PAGE / LIBSHM_CELL)
 
 /* Limits of the format. A reader refuses what is beyond them. */
-#define LIBSHM_MAX_BYTES (UINT64_C(64) << 30) /* a 16-byte unit in 32 bits */
-#define LIBSHM_MAX_CPU_LANES 1024u
+#define LIBSHM_MAX_BYTES        (UINT64_C(64) << 30) /* a 16-byte unit in 32 bits */
+#define LIBSHM_MAX_CPU_LANES    1024u
 #define LIBSHM_MAX_ATOMIC_LANES 16u
-#define LIBSHM_MAX_LABELS 16u
-#define LIBSHM_MAX_BOUNDS 255u
-#define LIBSHM_MAX_NAME 200u        /* metric name, bytes */
-#define LIBSHM_MAX_LABEL_NAME 128u  /* label name, bytes */
-#define LIBSHM_MAX_LABEL_VALUE 1024u /* one label value, bytes */
-#define LIBSHM_MAX_HELP 1024u       /* help text, bytes */
-#define LIBSHM_MAX_UNIT 64u         /* unit, bytes */
-#define LIBSHM_MAX_TEXT 8192u       /* one text block: all strings (and bounds) of a family or a series, bytes */
+#define LIBSHM_MAX_LABELS       16u
+#define LIBSHM_MAX_BOUNDS       255u
+#define LIBSHM_MAX_NAME         200u  /* metric name, bytes */
+#define LIBSHM_MAX_LABEL_NAME   128u  /* label name, bytes */
+#define LIBSHM_MAX_LABEL_VALUE  1024u /* one label value, bytes */
+#define LIBSHM_MAX_HELP         1024u /* help text, bytes */
+#define LIBSHM_MAX_UNIT         64u   /* unit, bytes */
+#define LIBSHM_MAX_TEXT         8192u /* one text block: all strings (and bounds) of a family or a series, bytes */
 
 /* ---- cells ---------------------------------------------------------------------------------------------------
  *
@@ -93,8 +93,8 @@ struct libshm_cell {
 LIBSHM_STATIC_ASSERT(sizeof(struct libshm_cell) == LIBSHM_CELL, "a cell is one 16-byte store");
 
 struct libshm_group {
-    uint64_t base;        /* byte offset of the baseline page */
-    uint16_t cpu_lanes;   /* C, 0..LIBSHM_MAX_CPU_LANES */
+    uint64_t base;         /* byte offset of the baseline page */
+    uint16_t cpu_lanes;    /* C, 0..LIBSHM_MAX_CPU_LANES */
     uint16_t atomic_lanes; /* A, a power of two, 1..LIBSHM_MAX_ATOMIC_LANES */
     uint32_t reserved;
 };
@@ -111,12 +111,12 @@ LIBSHM_STATIC_ASSERT(sizeof(struct libshm_group) == 16, "layout");
  *      SLOTS         64           1              64           1        65,536
  *      ATTACHES      64           1              64           1        65,536
  */
-#define LIBSHM_TABLE_GROUPS 0u
+#define LIBSHM_TABLE_GROUPS   0u
 #define LIBSHM_TABLE_FAMILIES 1u
-#define LIBSHM_TABLE_SERIES 2u
-#define LIBSHM_TABLE_SLOTS 3u
+#define LIBSHM_TABLE_SERIES   2u
+#define LIBSHM_TABLE_SLOTS    3u
 #define LIBSHM_TABLE_ATTACHES 4u
-#define LIBSHM_TABLES 5u
+#define LIBSHM_TABLES         5u
 
 /* clang-format off */
 #define LIBSHM_TABLE_ENTRY_SIZES { 16u, 128u, 64u, 64u, 64u }
@@ -141,28 +141,28 @@ struct libshm_table {
  * HIDDEN    idle longer than the family's TTL when it was last looked at. Shown as soon as its cells differ from
  *           `fingerprint`, so an update through an old handle is never lost.
  * REMOVED   gone from every output; its cells wait until no living attach holds the series. */
-#define LIBSHM_STATE_FREE 0u
-#define LIBSHM_STATE_BUILDING 1u
-#define LIBSHM_STATE_LIVE 2u
-#define LIBSHM_STATE_HIDDEN 3u
-#define LIBSHM_STATE_REMOVED 4u
-#define LIBSHM_STATUS_STATE(status) ((uint32_t)((status)&0xffu))
+#define LIBSHM_STATE_FREE                0u
+#define LIBSHM_STATE_BUILDING            1u
+#define LIBSHM_STATE_LIVE                2u
+#define LIBSHM_STATE_HIDDEN              3u
+#define LIBSHM_STATE_REMOVED             4u
+#define LIBSHM_STATUS_STATE(status)      ((uint32_t)((status)&0xffu))
 #define LIBSHM_STATUS_GENERATION(status) ((status) >> 8)
 #define LIBSHM_STATUS(generation, state) ((uint64_t)(generation) << 8 | (state))
 
-#define LIBSHM_TYPE_COUNTER 1u
-#define LIBSHM_TYPE_GAUGE 2u
+#define LIBSHM_TYPE_COUNTER   1u
+#define LIBSHM_TYPE_GAUGE     2u
 #define LIBSHM_TYPE_HISTOGRAM 3u
-#define LIBSHM_TYPE_SUMMARY 4u  /* a histogram without bounds: one cell {count, sum} */
-#define LIBSHM_TYPE_INFO 5u     /* cells as a gauge; the value is 1 */
-#define LIBSHM_TYPE_STATESET 6u /* cells as a gauge; 0 or 1 each; the last label is the state */
-#define LIBSHM_TYPE_UNKNOWN 7u  /* cells as a gauge */
+#define LIBSHM_TYPE_SUMMARY   4u /* a histogram without bounds: one cell {count, sum} */
+#define LIBSHM_TYPE_INFO      5u /* cells as a gauge; the value is 1 */
+#define LIBSHM_TYPE_STATESET  6u /* cells as a gauge; 0 or 1 each; the last label is the state */
+#define LIBSHM_TYPE_UNKNOWN   7u /* cells as a gauge */
 
 #define LIBSHM_GAUGE_SHARED 0u /* one cell for all processes: last write wins */
-#define LIBSHM_GAUGE_SUM 1u    /* live: one cell a process, merged over the living ones */
-#define LIBSHM_GAUGE_MIN 2u
-#define LIBSHM_GAUGE_MAX 3u
-#define LIBSHM_GAUGE_ALL 4u /* live: one series a process, with its pid */
+#define LIBSHM_GAUGE_SUM    1u /* live: one cell a process, merged over the living ones */
+#define LIBSHM_GAUGE_MIN    2u
+#define LIBSHM_GAUGE_MAX    3u
+#define LIBSHM_GAUGE_ALL    4u /* live: one series a process, with its pid */
 
 /* The text block of a family, at text * 16:
  *
@@ -218,10 +218,10 @@ LIBSHM_STATIC_ASSERT(sizeof(struct libshm_series_entry) == 64, "layout");
  * generation << 16 | table << 8 | log2(slots).
  *
  * A slot: 0 empty, LIBSHM_INDEX_TOMBSTONE, else hash << 32 | kind << 31 | entry number + 1. */
-#define LIBSHM_INDEX_TOMBSTONE UINT64_C(0xffffffff)
-#define LIBSHM_INDEX_FAMILY UINT64_C(0x80000000)
+#define LIBSHM_INDEX_TOMBSTONE   UINT64_C(0xffffffff)
+#define LIBSHM_INDEX_FAMILY      UINT64_C(0x80000000)
 #define LIBSHM_INDEX_NUMBER_MASK UINT64_C(0x7fffffff)
-#define LIBSHM_INDEX_LOG2(word) ((uint32_t)((word)&0xffu))
+#define LIBSHM_INDEX_LOG2(word)  ((uint32_t)((word)&0xffu))
 #define LIBSHM_INDEX_WHICH(word) ((uint32_t)((word) >> 8 & 1u))
 
 /* ---- processes -----------------------------------------------------------------------------------------------
@@ -230,14 +230,14 @@ LIBSHM_STATIC_ASSERT(sizeof(struct libshm_series_entry) == 64, "layout");
  * An attach is everything that inherited one libshm_open() through fork; alive as long as the lock on byte
  * LIBSHM_ATTACH_LOCK + serial is held. Serials are never reused. */
 struct libshm_slot_entry {
-    uint64_t serial;    /* (a) 0: not in use. Stored last, with release, after the cells were zeroed */
-    uint64_t pid_ns;    /* inode of the pid namespace in which `pid` counts */
-    uint64_t taken_ns;  /* CLOCK_REALTIME */
+    uint64_t serial;   /* (a) 0: not in use. Stored last, with release, after the cells were zeroed */
+    uint64_t pid_ns;   /* inode of the pid namespace in which `pid` counts */
+    uint64_t taken_ns; /* CLOCK_REALTIME */
     uint32_t pid;
     uint32_t live_page; /* (a) page number of the first live page; 0: none. Stays with the entry when it is reused */
     uint32_t attach;    /* number of the attach it uses */
     uint32_t reserved;
-    char name[16];      /* comm of the process, padded with zeros */
+    char name[16]; /* comm of the process, padded with zeros */
     uint64_t reserved2;
 };
 LIBSHM_STATIC_ASSERT(sizeof(struct libshm_slot_entry) == 64, "layout");
@@ -266,7 +266,7 @@ LIBSHM_STATIC_ASSERT(sizeof(struct libshm_attach_entry) == 64, "layout");
 /* A hold page: one bit for each of 32,256 things that the attach holds. Thing n < LIBSHM_HOLD_FAMILY is series n, else
  * family n - LIBSHM_HOLD_FAMILY. Bits are only ever set; they end with the attach. */
 #define LIBSHM_HOLD_FAMILY (UINT32_C(1) << 20)
-#define LIBSHM_HOLD_BITS 32256u
+#define LIBSHM_HOLD_BITS   32256u
 struct libshm_hold_page {
     uint32_t next;  /* (a) page number; 0: last */
     uint32_t block; /* things from block * LIBSHM_HOLD_BITS on */
@@ -276,11 +276,11 @@ struct libshm_hold_page {
 LIBSHM_STATIC_ASSERT(sizeof(struct libshm_hold_page) == LIBSHM_PAGE, "layout");
 
 /* ---- locks: open file description locks on bytes where no data can be ----------------------------------------- */
-#define LIBSHM_LOCK_BASE (UINT64_C(1) << 62)
-#define LIBSHM_INSERT_LOCK LIBSHM_LOCK_BASE                              /* + header.lock_epoch: the insert lock */
-#define LIBSHM_ATTACH_LOCK (LIBSHM_LOCK_BASE + (UINT64_C(1) << 60))      /* + serial: an attach lives */
-#define LIBSHM_COMMON_ATTACH_LOCK LIBSHM_ATTACH_LOCK                     /* read-locked: attaches without an entry */
-#define LIBSHM_SLOT_LOCK (LIBSHM_LOCK_BASE + (UINT64_C(2) << 60))        /* + serial: a process lives */
+#define LIBSHM_LOCK_BASE          (UINT64_C(1) << 62)
+#define LIBSHM_INSERT_LOCK        LIBSHM_LOCK_BASE                         /* + header.lock_epoch: the insert lock */
+#define LIBSHM_ATTACH_LOCK        (LIBSHM_LOCK_BASE + (UINT64_C(1) << 60)) /* + serial: an attach lives */
+#define LIBSHM_COMMON_ATTACH_LOCK LIBSHM_ATTACH_LOCK                       /* read-locked: attaches without an entry */
+#define LIBSHM_SLOT_LOCK          (LIBSHM_LOCK_BASE + (UINT64_C(2) << 60)) /* + serial: a process lives */
 
 /* ---- text arenas ---------------------------------------------------------------------------------------------
  * Blocks of fixed size classes. A free block's first u32 is the place of the next free one (16-byte units). */
@@ -306,7 +306,7 @@ struct libshm_journal {
 };
 
 /* ---- header -------------------------------------------------------------------------------------------------- */
-struct libshm_statistics { /* each only grows; relaxed atomic adds by anyone */
+struct libshm_statistics {      /* each only grows; relaxed atomic adds by anyone */
     uint64_t overflowed;        /* look-ups beyond a family's series cap */
     uint64_t dropped_updates;   /* updates through a handle that could not be set up */
     uint64_t dropped_values;    /* NaN observations and sets, NaN and negative increments */
@@ -334,11 +334,11 @@ struct libshm_header {
     uint32_t ro_compat;
     uint32_t incompat;
     uint32_t hot_abi;
-    uint8_t boot_id[16]; /* of the kernel whose CPUs the lanes are */
-    uint64_t created_ns; /* CLOCK_REALTIME */
-    uint64_t max_bytes;  /* the file never grows beyond */
-    uint64_t segment_id; /* random */
-    uint32_t cpu_lanes;  /* of a new page group within the budget */
+    uint8_t boot_id[16];        /* of the kernel whose CPUs the lanes are */
+    uint64_t created_ns;        /* CLOCK_REALTIME */
+    uint64_t max_bytes;         /* the file never grows beyond */
+    uint64_t segment_id;        /* random */
+    uint32_t cpu_lanes;         /* of a new page group within the budget */
     uint32_t atomic_lanes_only; /* atomic lanes of a page group without CPU lanes */
     uint64_t per_cpu_budget;    /* bytes of page groups with CPU lanes; beyond it, groups have atomic lanes only */
     char creator[32];           /* version of the library that made it */
@@ -353,23 +353,23 @@ struct libshm_header {
     uint64_t reserved1[4];
 
     /* allocator and directory */
-    uint64_t file_end;   /* (a) allocated bytes = size of the file */
-    uint64_t page_next;  /* next page to give out, bytes */
-    uint64_t serial;     /* last serial given out */
+    uint64_t file_end;          /* (a) allocated bytes = size of the file */
+    uint64_t page_next;         /* next page to give out, bytes */
+    uint64_t serial;            /* last serial given out */
     uint64_t directory_version; /* (a) grows with every change that a reader's copy of the directory must follow */
     uint64_t incarnation;       /* (a) grows with every reset */
     uint64_t incarnation_ns;    /* (a) CLOCK_REALTIME when the last one began */
     uint64_t index_word;        /* (a) */
     uint64_t index_used;        /* slots in use, tombstones included */
     struct libshm_table tables[LIBSHM_TABLES];
-    uint32_t index_page[2];  /* (a) page numbers of the two index tables; 0: none */
-    uint32_t index_log2[2];  /* (a) their sizes, log2 of slots */
-    uint64_t per_cpu_bytes;  /* page groups with CPU lanes so far */
-    uint64_t live_cells;     /* live cell numbers given out */
-    uint64_t text_next;      /* bump allocation of text blocks: from here */
-    uint64_t text_end;       /* to here, bytes */
-    uint64_t cells_next[2];  /* bump allocation of cells, single and in runs: group << 16 | cell; ~0: no group */
-    uint64_t gauge_next;     /* the same for shared gauges */
+    uint32_t index_page[2]; /* (a) page numbers of the two index tables; 0: none */
+    uint32_t index_log2[2]; /* (a) their sizes, log2 of slots */
+    uint64_t per_cpu_bytes; /* page groups with CPU lanes so far */
+    uint64_t live_cells;    /* live cell numbers given out */
+    uint64_t text_next;     /* bump allocation of text blocks: from here */
+    uint64_t text_end;      /* to here, bytes */
+    uint64_t cells_next[2]; /* bump allocation of cells, single and in runs: group << 16 | cell; ~0: no group */
+    uint64_t gauge_next;    /* the same for shared gauges */
     uint32_t text_free[LIBSHM_TEXT_CLASSES]; /* 16-byte units */
     uint32_t series_free[256];               /* by n_cells - 1: number + 1 of the first free series entry */
     uint32_t gauge_free;                     /* the same for shared gauges */

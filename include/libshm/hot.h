@@ -22,16 +22,18 @@ extern "C" {
  * The fields are the library's. */
 typedef struct libshm_counter {
     struct libshm_cell *cell; /* in CPU lane 0; NULL: no-op */
-    uint32_t cpu_limit;       /* CPU lanes of its group; 0: atomic only */
-    uint16_t atomic_mask;     /* atomic lanes - 1 */
-    uint16_t segment;         /* which of this process's segments counts what is dropped; 0: none */
+    uint32_t series;          /* number of the series */
+    uint16_t cpu_limit;       /* CPU lanes of its group; 0: atomic only */
+    uint8_t atomic_mask;      /* atomic lanes - 1 */
+    uint8_t segment;          /* which of this process's segments counts what is dropped; 0: none */
 } libshm_counter;
 
 typedef struct libshm_histogram {
     struct libshm_cell *cell; /* of the first bucket */
-    uint32_t cpu_limit;
-    uint16_t atomic_mask;
-    uint16_t segment;
+    uint32_t series;
+    uint16_t cpu_limit;
+    uint8_t atomic_mask;
+    uint8_t segment;
     const double *bounds; /* process-local, 16-byte aligned, padded with +Inf to n_padded */
     uint32_t n_padded;    /* a multiple of 4 */
     uint32_t n_bounds;
@@ -42,13 +44,13 @@ typedef struct libshm_gauge {
     struct libshm_process *live; /* live: where this process's cells are */
     uint64_t stamp;              /* live: generation of the series */
     uint32_t number;             /* live: its live cell */
-    uint16_t segment;
-    uint16_t reserved;
+    uint32_t series;             /* number of the series */
+    uint8_t segment;
 } libshm_gauge;
 
 /* Out of line, for the rare ways out. Async-signal-safe. */
-void libshm_update_dropped(uint16_t segment);
-void libshm_value_dropped(uint16_t segment);
+void libshm_update_dropped(unsigned segment);
+void libshm_value_dropped(unsigned segment);
 void libshm_histogram_add_atomic(const libshm_histogram *histogram, uint32_t bucket, double value);
 void libshm_gauge_set_live(const libshm_gauge *gauge, double value);
 void libshm_gauge_add_live(const libshm_gauge *gauge, double value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The readers' side of libshm: exporters, tools, bindings. A reader maps a segment read-only, takes no lock, writes
- * nothing, waits for nobody, and trusts no byte: what does not hold together is skipped and counted, the rest is served.
+ * nothing, waits for nobody, and trusts no byte: what does not hold together is skipped and counted, the rest is
+ * served.
  *
  * One reader belongs to one thread at a time. If somebody with write permission truncates the file while it is being
  * read, the kernel raises SIGBUS; a library must not own that signal, so a program that reads segments of others guards
@@ -20,8 +21,8 @@ extern "C" {
 typedef struct libshm_reader libshm_reader;
 
 /* Opens the segment at `path` (O_RDONLY, no symbolic link, regular file, one link). On an error *reader is NULL and
- * libshm_error_detail() says what is wrong with what: LIBSHM_E_NOT_FOUND, _PERMISSION, _NOT_SEGMENT, _VERSION, _DAMAGED,
- * _SYSTEM, _MEMORY (see libshm.h). */
+ * libshm_error_detail() says what is wrong with what: LIBSHM_E_NOT_FOUND, _PERMISSION, _NOT_SEGMENT, _VERSION,
+ * _DAMAGED, _SYSTEM, _MEMORY (see libshm.h). */
 int libshm_reader_open(const char *path, libshm_reader **reader);
 /* The same for a file that is open already; takes over `fd`, closes it on an error too. `path` is for messages. */
 int libshm_reader_open_fd(int fd, const char *path, libshm_reader **reader);
@@ -57,9 +58,9 @@ typedef struct libshm_family_view {
     uint64_t ttl_ns;
     uint64_t created_ns;
     uint64_t overflowed;
-    const char *name; /* checked: [a-zA-Z_:][a-zA-Z0-9_:]* */
-    const char *help; /* valid UTF-8 */
-    const char *unit; /* "" if none */
+    const char *name;               /* checked: [a-zA-Z_:][a-zA-Z0-9_:]* */
+    const char *help;               /* valid UTF-8 */
+    const char *unit;               /* "" if none */
     const char *const *label_names; /* checked: [a-zA-Z_][a-zA-Z0-9_]*, none reserved, no two alike */
     const double *bounds;
     const libshm_series_view *series; /* by number; mode ALL: by number, then process */
@@ -81,28 +82,28 @@ typedef struct libshm_snapshot {
      * generation) did not change stay valid from snapshot to snapshot: text prepared from them can be kept. */
     const libshm_family_view *families;
     size_t n_families;
-    size_t n_series;              /* over all families */
-    uint64_t directory_version;   /* unchanged: the same families and series as in the last snapshot, but for those that
-                                     a TTL or the death of a process hides or shows */
-    uint64_t layout_version;      /* of this reader: unchanged means the arrays hold the same families and series, in
-                                     the same places, as in the last snapshot; only numbers differ */
+    size_t n_series;            /* over all families */
+    uint64_t directory_version; /* unchanged: the same families and series as in the last snapshot, but for those that
+                                   a TTL or the death of a process hides or shows */
+    uint64_t layout_version;    /* of this reader: unchanged means the arrays hold the same families and series, in
+                                   the same places, as in the last snapshot; only numbers differ */
     /* the segment */
     uint64_t segment_id;
     uint64_t created_ns;
     uint64_t incarnation;
-    uint64_t file_bytes;          /* allocated */
-    uint64_t used_bytes;          /* given out */
+    uint64_t file_bytes; /* allocated */
+    uint64_t used_bytes; /* given out */
     uint64_t max_bytes;
     uint32_t cpu_lanes;
     uint32_t n_groups;
-    uint64_t cells_used;          /* cells of the series shown */
-    uint64_t atomic_total;        /* what went through atomic lanes: sum of counters' integer parts and bucket counts */
+    uint64_t cells_used;   /* cells of the series shown */
+    uint64_t atomic_total; /* what went through atomic lanes: sum of counters' integer parts and bucket counts */
     struct libshm_statistics statistics;
     /* what was passed over because it does not hold together, in this snapshot */
     uint64_t skipped_families;
     uint64_t skipped_series;
-    uint64_t retried_series;      /* changed while they were copied; copied again or kept from the last snapshot */
-    char first_problem[160];      /* what and where the first of them was; "" if none */
+    uint64_t retried_series; /* changed while they were copied; copied again or kept from the last snapshot */
+    char first_problem[160]; /* what and where the first of them was; "" if none */
     /* processes */
     const libshm_process_view *processes; /* slots in use, dead ones included, by slot */
     size_t n_processes;

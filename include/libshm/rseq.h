@@ -2,9 +2,9 @@
  *
  * Per-CPU updates as restartable sequences (rseq(2), Linux >= 4.18; glibc >= 2.35 registers every thread).
  *
- * One block an architecture. Each function changes the CPU's own copy of a cell and returns 1, or returns 0 with nothing
- * changed: the caller then takes the atomic path. There is no retry, so an update is wait-free and a debugger can step
- * through it (with a retry, stepping never comes out).
+ * One block an architecture. Each function changes the CPU's own copy of a cell and returns 1, or returns 0 with
+ * nothing changed: the caller then takes the atomic path. There is no retry, so an update is wait-free and a debugger
+ * can step through it (with a retry, stepping never comes out).
  *
  * How a sequence goes
  *   - The address of a descriptor {flags, start 1:, length 2:-1:, abort 4:} is stored to the thread's rseq_cs.
@@ -60,26 +60,26 @@ extern ptrdiff_t libshm_rseq_offset;
 #if LIBSHM_RSEQ
 
 /* struct rseq (linux/rseq.h): cpu_id_start at 0, cpu_id at 4, rseq_cs at 8. */
-#define LIBSHM_RSEQ_ENTER                                                                                             \
-    ".pushsection __rseq_cs,\"aw?\"\n\t.balign 32\n3:\t.long 0,0\n\t.quad 1f,(2f-1f),4f\n\t.popsection\n\t"           \
-    "{leaq 3b(%%rip),%%rax|lea rax,[rip+3b]}\n\t"                                                                     \
-    "{movq %%rax,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],rax}\n"                                                 \
-    "1:\t{movl %%fs:4(%[rseq]),%%eax|mov eax,DWORD PTR fs:[%[rseq]+4]}\n\t"                                           \
-    "{cmpl %[limit],%%eax|cmp eax,%[limit]}\n\t"                                                                      \
-    "jae 5f\n\t"                                                                                                      \
+#define LIBSHM_RSEQ_ENTER                                                                                              \
+    ".pushsection __rseq_cs,\"aw?\"\n\t.balign 32\n3:\t.long 0,0\n\t.quad 1f,(2f-1f),4f\n\t.popsection\n\t"            \
+    "{leaq 3b(%%rip),%%rax|lea rax,[rip+3b]}\n\t"                                                                      \
+    "{movq %%rax,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],rax}\n"                                                  \
+    "1:\t{movl %%fs:4(%[rseq]),%%eax|mov eax,DWORD PTR fs:[%[rseq]+4]}\n\t"                                            \
+    "{cmpl %[limit],%%eax|cmp eax,%[limit]}\n\t"                                                                       \
+    "jae 5f\n\t"                                                                                                       \
     "{shlq $12,%%rax|shl rax,12}\n\t"
-#define LIBSHM_RSEQ_LEAVE                                                                                             \
-    "2:\t{movq $0,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],0}\n\t"                                                \
-    ".pushsection __rseq_failure,\"ax?\"\n\t.byte 0x0f,0xb9,0x3d\n\t.long 0x53053053\n"                               \
-    "4:\tjmp %l[atomic]\n"                                                                                            \
+#define LIBSHM_RSEQ_LEAVE                                                                                              \
+    "2:\t{movq $0,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],0}\n\t"                                                 \
+    ".pushsection __rseq_failure,\"ax?\"\n\t.byte 0x0f,0xb9,0x3d\n\t.long 0x53053053\n"                                \
+    "4:\tjmp %l[atomic]\n"                                                                                             \
     "5:\t{movq $0,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],0}\n\tjmp %l[atomic]\n\t.popsection\n\t"
 #define LIBSHM_RSEQ_OPERANDS [rseq] "r"(libshm_rseq_offset), [limit] "r"(cpu_limit), [cell] "r"(cell)
 
 /* cell->integer += n in lane cpu_id, if cpu_id < cpu_limit. Commits with one add. */
 static inline int libshm_rseq_add_integer(struct libshm_cell *cell, uint64_t n, uint32_t cpu_limit)
 {
-    __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER "{addq %[n],(%[cell],%%rax)|add QWORD PTR [%[cell]+rax],%[n]}\n"
-                              LIBSHM_RSEQ_LEAVE
+    __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER
+                              "{addq %[n],(%[cell],%%rax)|add QWORD PTR [%[cell]+rax],%[n]}\n" LIBSHM_RSEQ_LEAVE
                               :
                               : LIBSHM_RSEQ_OPERANDS, [n] "er"(n)
                               : "rax", "memory", "cc"
@@ -93,21 +93,19 @@ atomic:
 static inline int libshm_rseq_add_fractional(struct libshm_cell *cell, double v, uint32_t cpu_limit)
 {
 #ifdef __AVX__
-    __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER
-                              "{vaddsd 8(%[cell],%%rax),%[v],%%xmm1|vaddsd xmm1,%[v],QWORD PTR [%[cell]+rax+8]}\n\t"
-                              "{vmovsd %%xmm1,8(%[cell],%%rax)|vmovsd QWORD PTR [%[cell]+rax+8],xmm1}\n"
-                              LIBSHM_RSEQ_LEAVE
+    __asm__ __volatile__ goto(
+        LIBSHM_RSEQ_ENTER "{vaddsd 8(%[cell],%%rax),%[v],%%xmm1|vaddsd xmm1,%[v],QWORD PTR [%[cell]+rax+8]}\n\t"
+                          "{vmovsd %%xmm1,8(%[cell],%%rax)|vmovsd QWORD PTR [%[cell]+rax+8],xmm1}\n" LIBSHM_RSEQ_LEAVE
 #else
     __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER
                               "{movsd 8(%[cell],%%rax),%%xmm1|movsd xmm1,QWORD PTR [%[cell]+rax+8]}\n\t"
                               "{addsd %[v],%%xmm1|addsd xmm1,%[v]}\n\t"
-                              "{movsd %%xmm1,8(%[cell],%%rax)|movsd QWORD PTR [%[cell]+rax+8],xmm1}\n"
-                              LIBSHM_RSEQ_LEAVE
+                              "{movsd %%xmm1,8(%[cell],%%rax)|movsd QWORD PTR [%[cell]+rax+8],xmm1}\n" LIBSHM_RSEQ_LEAVE
 #endif
-                              :
-                              : LIBSHM_RSEQ_OPERANDS, [v] "x"(v)
-                              : "rax", "xmm1", "memory", "cc"
-                              : atomic);
+        :
+        : LIBSHM_RSEQ_OPERANDS, [v] "x"(v)
+        : "rax", "xmm1", "memory", "cc"
+        : atomic);
     return 1;
 atomic:
     return 0;
@@ -118,29 +116,27 @@ atomic:
 static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint32_t cpu_limit)
 {
 #ifdef __AVX__
-    __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER
-                              "{movq (%[cell],%%rax),%%rcx|mov rcx,QWORD PTR [%[cell]+rax]}\n\t"
-                              "{vaddsd 8(%[cell],%%rax),%[v],%%xmm2|vaddsd xmm2,%[v],QWORD PTR [%[cell]+rax+8]}\n\t"
-                              "{incq %%rcx|inc rcx}\n\t"
-                              "{vmovq %%rcx,%%xmm1|vmovq xmm1,rcx}\n\t"
-                              "{vpunpcklqdq %%xmm2,%%xmm1,%%xmm1|vpunpcklqdq xmm1,xmm1,xmm2}\n\t"
-                              "{vmovdqa %%xmm1,(%[cell],%%rax)|vmovdqa XMMWORD PTR [%[cell]+rax],xmm1}\n"
-                              LIBSHM_RSEQ_LEAVE
+    __asm__ __volatile__ goto(
+        LIBSHM_RSEQ_ENTER "{movq (%[cell],%%rax),%%rcx|mov rcx,QWORD PTR [%[cell]+rax]}\n\t"
+                          "{vaddsd 8(%[cell],%%rax),%[v],%%xmm2|vaddsd xmm2,%[v],QWORD PTR [%[cell]+rax+8]}\n\t"
+                          "{incq %%rcx|inc rcx}\n\t"
+                          "{vmovq %%rcx,%%xmm1|vmovq xmm1,rcx}\n\t"
+                          "{vpunpcklqdq %%xmm2,%%xmm1,%%xmm1|vpunpcklqdq xmm1,xmm1,xmm2}\n\t"
+                          "{vmovdqa %%xmm1,(%[cell],%%rax)|vmovdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
 #else
-    __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER
-                              "{movq (%[cell],%%rax),%%rcx|mov rcx,QWORD PTR [%[cell]+rax]}\n\t"
-                              "{movsd 8(%[cell],%%rax),%%xmm2|movsd xmm2,QWORD PTR [%[cell]+rax+8]}\n\t"
-                              "{incq %%rcx|inc rcx}\n\t"
-                              "{addsd %[v],%%xmm2|addsd xmm2,%[v]}\n\t"
-                              "{movq %%rcx,%%xmm1|movq xmm1,rcx}\n\t"
-                              "{punpcklqdq %%xmm2,%%xmm1|punpcklqdq xmm1,xmm2}\n\t"
-                              "{movdqa %%xmm1,(%[cell],%%rax)|movdqa XMMWORD PTR [%[cell]+rax],xmm1}\n"
-                              LIBSHM_RSEQ_LEAVE
+    __asm__ __volatile__ goto(
+        LIBSHM_RSEQ_ENTER "{movq (%[cell],%%rax),%%rcx|mov rcx,QWORD PTR [%[cell]+rax]}\n\t"
+                          "{movsd 8(%[cell],%%rax),%%xmm2|movsd xmm2,QWORD PTR [%[cell]+rax+8]}\n\t"
+                          "{incq %%rcx|inc rcx}\n\t"
+                          "{addsd %[v],%%xmm2|addsd xmm2,%[v]}\n\t"
+                          "{movq %%rcx,%%xmm1|movq xmm1,rcx}\n\t"
+                          "{punpcklqdq %%xmm2,%%xmm1|punpcklqdq xmm1,xmm2}\n\t"
+                          "{movdqa %%xmm1,(%[cell],%%rax)|movdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
 #endif
-                              :
-                              : LIBSHM_RSEQ_OPERANDS, [v] "x"(v)
-                              : "rax", "rcx", "xmm1", "xmm2", "memory", "cc"
-                              : atomic);
+        :
+        : LIBSHM_RSEQ_OPERANDS, [v] "x"(v)
+        : "rax", "rcx", "xmm1", "xmm2", "memory", "cc"
+        : atomic);
     return 1;
 atomic:
     return 0;

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who is alive. An attach (everything that inherited one libshm_open through fork) and a process slot (one address
+ * space) each own a byte beyond the file and keep an open file description lock on it pinned by a mapping:
+ *
+ *      open -> F_OFD_SETLK -> mmap(PROT_NONE, MAP_SHARED) -> close
+ *
+ * The description lives as long as the mapping does, so closefrom() cannot end it, SIGKILL and exec do, and it is seen
+ * across pid, user and mount namespaces. For an attach, fork copies the mapping; for a slot, MADV_DONTFORK prevents
+ * that. On a file system whose mappings keep another file than was opened (overlayfs), the descriptor is kept open
+ * instead. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "libshm/internal.h"
+
+/* Locks `byte` for as long as *mapping (or descriptor *kept) stays. */
+static int pin(struct libshm_segment *segment, uint64_t byte, short type, bool inherit, void **mapping, int *kept)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
+    *mapping = NULL;
+    *kept = -1;
+    int fd = libshm_reopen(segment);
+    if (fd < 0)
+        return fd;
+    LIBSHM_POINT();
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        libshm_error_set(LIBSHM_E_SYSTEM, "cannot lock a byte of %s: %s", segment->path, strerror(errno));
+        close(fd);
+        return LIBSHM_E_SYSTEM;
+    }
+    LIBSHM_POINT();
+    void *p = mmap(NULL, LIBSHM_PAGE, PROT_NONE, MAP_SHARED, fd, 0);
+    if (p != MAP_FAILED && !inherit && madvise(p, LIBSHM_PAGE, MADV_DONTFORK) != 0) {
+        munmap(p, LIBSHM_PAGE);
+        p = MAP_FAILED;
+    }
+    if (p == MAP_FAILED) {
+        *kept = fd;
+        return 0;
+    }
+    LIBSHM_POINT();
+    close(fd);
+    if (libshm_byte_locked(segment->lock_fd, byte, F_RDLCK == type ? F_WRLCK : F_RDLCK) == 1) {
+        *mapping = p;
+        return 0;
+    }
+    munmap(p, LIBSHM_PAGE); /* the mapping does not keep the description */
+    fd = libshm_reopen(segment);
+    if (fd < 0)
+        return fd;
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        libshm_error_set(LIBSHM_E_SYSTEM, "cannot lock a byte of %s: %s", segment->path, strerror(errno));
+        close(fd);
+        return LIBSHM_E_SYSTEM;
+    }
+    *kept = fd;
+    return 0;
+}
+
+static void unpin(void *mapping, int kept)
+{
+    if (mapping)
+        munmap(mapping, LIBSHM_PAGE);
+    if (kept >= 0)
+        close(kept);
+}
+
+static struct libshm_hold_page *hold_pages(const struct libshm_segment *segment, uint32_t page)
+{
+    return libshm_at(segment, (uint64_t)page * LIBSHM_PAGE, LIBSHM_PAGE);
+}
+
+static bool attach_alive(const struct libshm_segment *segment, uint64_t serial)
+{
+    return libshm_byte_locked(segment->lock_fd, LIBSHM_ATTACH_LOCK + serial, F_RDLCK) !=
+           0; /* an error: in doubt, yes */
+}
+
+static struct libshm_attach_entry *attach_entry(struct libshm_segment *segment, uint32_t *number)
+{
+    uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_ATTACHES);
+    for (uint32_t n = 0; n < count; n++) {
+        struct libshm_attach_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_ATTACHES, n);
+        if (!entry || (entry->serial != 0 && attach_alive(segment, entry->serial)))
+            continue;
+        *number = n;
+        return entry;
+    }
+    return libshm_table_add(segment, LIBSHM_TABLE_ATTACHES, number);
+}
+
+int libshm_attach(struct libshm_segment *segment)
+{
+    struct libshm_header *header = segment->header;
+    uint32_t number;
+    uint64_t serial = header->serial + 1;
+    int error;
+    libshm_journal_store(segment, &header->serial, serial);
+    struct libshm_attach_entry *entry = attach_entry(segment, &number);
+    if (entry) {
+        __atomic_store_n(&entry->serial, 0, __ATOMIC_RELEASE); /* its last owner is dead */
+        struct libshm_hold_page *holds = hold_pages(segment, entry->holds);
+        for (uint32_t i = 0; holds && i < LIBSHM_HOLD_FAMILY; i++, holds = hold_pages(segment, holds->next))
+            memset(holds->bits, 0, sizeof holds->bits);
+        entry->pid = (uint32_t)getpid();
+        entry->taken_ns = libshm_now_ns(CLOCK_REALTIME);
+        error = pin(segment, LIBSHM_ATTACH_LOCK + serial, F_WRLCK, true, &segment->attach_pin, &segment->attach_fd);
+        if (error == 0) {
+            libshm_journal_commit(segment, &entry->serial, serial);
+            segment->attach = number;
+            segment->attach_serial = serial;
+            segment->common = false;
+            segment->released = 0;
+            return 0;
+        }
+    }
+    libshm_journal_abort(segment);
+    /* no entry or no lock: share the common byte, while which nothing is given to another */
+    error = pin(segment, LIBSHM_COMMON_ATTACH_LOCK, F_RDLCK, true, &segment->attach_pin, &segment->attach_fd);
+    if (error)
+        return error;
+    segment->common = true;
+    segment->attach_serial = 0;
+    LIBSHM_COUNT(segment, unpinned_attaches, 1);
+    return 0;
+}
+
+void libshm_detach(struct libshm_segment *segment)
+{
+    unpin(segment->attach_pin, segment->attach_fd);
+    unpin(segment->process.wiped->slot_pin, segment->process.wiped->slot_fd - 1);
+    segment->attach_pin = NULL;
+    segment->attach_fd = -1;
+    segment->process.wiped->slot_pin = NULL;
+    segment->process.wiped->slot_fd = 0;
+}
+
+/* ---- holds ---- */
+
+/* The bits of the attach around a thing; made if wanted (locked). */
+static struct libshm_hold_page *hold_page(struct libshm_segment *segment, uint32_t thing, bool make)
+{
+    struct libshm_attach_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_ATTACHES, segment->attach);
+    if (!entry)
+        return NULL;
+    uint32_t block = thing / LIBSHM_HOLD_BITS;
+    uint64_t *link = (uint64_t *)(void *)&entry->pid; /* {pid, holds}, {next, block}: changed with one 8-byte store */
+    uint32_t next = __atomic_load_n(&entry->holds, __ATOMIC_ACQUIRE);
+    bool first = true;
+    for (uint32_t i = 0; next != 0 && i < LIBSHM_HOLD_FAMILY; i++) {
+        struct libshm_hold_page *page = hold_pages(segment, next);
+        if (!page)
+            return NULL;
+        if (page->block == block)
+            return page;
+        link = (uint64_t *)(void *)page;
+        next = __atomic_load_n(&page->next, __ATOMIC_ACQUIRE);
+        first = false;
+    }
+    if (!make || next != 0)
+        return NULL;
+    uint64_t at = libshm_pages_take(segment, 1);
+    if (!at) {
+        libshm_journal_abort(segment);
+        return NULL;
+    }
+    struct libshm_hold_page *page = hold_pages(segment, (uint32_t)(at / LIBSHM_PAGE));
+    page->block = block;
+    uint64_t number = at / LIBSHM_PAGE;
+    libshm_journal_commit(segment, link,
+                          first ? (*link & UINT32_MAX) | number << 32 : (*link & ~(uint64_t)UINT32_MAX) | number);
+    return page;
+}
+
+static bool set_bit(struct libshm_segment *segment, uint32_t thing, bool make)
+{
+    struct libshm_hold_page *page = hold_page(segment, thing, make);
+    if (!page)
+        return false;
+    uint32_t bit = thing % LIBSHM_HOLD_BITS;
+    /* The hold before the second look at the status, as removal stores REMOVED before it looks at the holds: one of the
+     * two sees the other. */
+    __atomic_fetch_or(&page->bits[bit / 64], UINT64_C(1) << bit % 64, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    return true;
+}
+
+static uint32_t *references(struct libshm_segment *segment, uint32_t thing)
+{
+    bool family = thing >= LIBSHM_HOLD_FAMILY;
+    uint32_t **array = family ? &segment->family_holds : &segment->series_holds;
+    uint32_t *size = family ? &segment->family_holds_size : &segment->series_holds_size;
+    uint32_t i = family ? thing - LIBSHM_HOLD_FAMILY : thing;
+    if (i >= *size) {
+        uint32_t more = *size ? *size : 64;
+        while (more <= i)
+            more *= 2;
+        uint32_t *grown = realloc(*array, more * sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + *size, 0, (more - *size) * sizeof *grown);
+        *array = grown;
+        *size = more;
+    }
+    return *array + i;
+}
+
+int libshm_hold(struct libshm_segment *segment, uint32_t thing, bool insert_locked)
+{
+    uint32_t *count = references(segment, thing);
+    if (!count)
+        return libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
+    if (*count == 0 && !segment->common && !set_bit(segment, thing, insert_locked)) {
+        int error = insert_locked ? LIBSHM_E_FULL : libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+        if (error)
+            return error;
+        bool set = set_bit(segment, thing, true);
+        libshm_insert_unlock(segment);
+        if (!set)
+            return LIBSHM_E_FULL;
+    }
+    ++*count;
+    return 0;
+}
+
+void libshm_unhold(struct libshm_segment *segment, uint32_t thing)
+{
+    uint32_t *count = references(segment, thing);
+    if (count && *count > 0 && --*count == 0)
+        segment->released++;
+}
+
+static bool bit_set(const struct libshm_segment *segment, const struct libshm_attach_entry *entry, uint32_t thing)
+{
+    uint32_t block = thing / LIBSHM_HOLD_BITS, bit = thing % LIBSHM_HOLD_BITS;
+    uint32_t next = __atomic_load_n(&entry->holds, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; next != 0 && i < LIBSHM_HOLD_FAMILY; i++) {
+        const struct libshm_hold_page *page = hold_pages(segment, next);
+        if (!page)
+            return true; /* in doubt */
+        if (page->block == block)
+            return __atomic_load_n(&page->bits[bit / 64], __ATOMIC_SEQ_CST) >> bit % 64 & 1;
+        next = __atomic_load_n(&page->next, __ATOMIC_ACQUIRE);
+    }
+    return false;
+}
+
+bool libshm_held(struct libshm_segment *segment, uint32_t thing)
+{
+    if (libshm_byte_locked(segment->lock_fd, LIBSHM_COMMON_ATTACH_LOCK, F_WRLCK) != 0)
+        return true;
+    uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_ATTACHES);
+    for (uint32_t n = 0; n < count; n++) {
+        struct libshm_attach_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_ATTACHES, n);
+        uint64_t serial = entry ? __atomic_load_n(&entry->serial, __ATOMIC_ACQUIRE) : 0;
+        if (serial == 0 || !bit_set(segment, entry, thing))
+            continue;
+        if (attach_alive(segment, serial))
+            return true;
+        __atomic_store_n(&entry->serial, 0, __ATOMIC_RELEASE); /* dead: its holds are void */
+    }
+    return false;
+}
+
+void libshm_attach_renew(struct libshm_segment *segment)
+{
+    if (segment->released == 0 || segment->common)
+        return;
+    struct libshm_segment old = *segment;
+    bool complete = libshm_attach(segment) == 0 && !segment->common;
+    for (uint32_t i = 0; complete && i < segment->series_holds_size; i++)
+        complete = segment->series_holds[i] == 0 || set_bit(segment, i, true);
+    for (uint32_t i = 0; complete && i < segment->family_holds_size; i++)
+        complete = segment->family_holds[i] == 0 || set_bit(segment, LIBSHM_HOLD_FAMILY + i, true);
+    if (complete) {
+        unpin(old.attach_pin, old.attach_fd);
+    } else { /* no room: stay with the old one; the new one dies */
+        unpin(segment->attach_pin, segment->attach_fd);
+        segment->attach = old.attach;
+        segment->attach_serial = old.attach_serial;
+        segment->attach_pin = old.attach_pin;
+        segment->attach_fd = old.attach_fd;
+        segment->common = old.common;
+        segment->released = old.released;
+    }
+}
+
+bool libshm_attach_alone(struct libshm_segment *segment, int fd)
+{
+    if (libshm_byte_locked(fd, LIBSHM_COMMON_ATTACH_LOCK, F_WRLCK) != 0)
+        return false;
+    uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_ATTACHES);
+    for (uint32_t n = 0; n < count; n++) {
+        struct libshm_attach_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_ATTACHES, n);
+        uint64_t serial = entry ? __atomic_load_n(&entry->serial, __ATOMIC_ACQUIRE) : 0;
+        if (serial != 0 && serial != segment->attach_serial &&
+            libshm_byte_locked(fd, LIBSHM_ATTACH_LOCK + serial, F_RDLCK) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* ---- process slots ---- */
+
+static void zero_live_cells(const struct libshm_segment *segment, const struct libshm_slot_entry *entry)
+{
+    uint32_t next = entry->live_page;
+    for (uint32_t i = 0; next != 0 && i < LIBSHM_LIVE_PAGES; i++) {
+        struct libshm_live_page *page = libshm_at(segment, (uint64_t)next * LIBSHM_PAGE, LIBSHM_PAGE);
+        if (!page)
+            return;
+        for (uint32_t c = 0; c < LIBSHM_LIVE_CELLS; c++)
+            libshm_cell_store(&page->cell[c], (struct libshm_cell){0, 0});
+        next = page->next;
+    }
+}
+
+int libshm_slot_take(struct libshm_segment *segment)
+{
+    struct libshm_header *header = segment->header;
+    struct libshm_wiped *wiped = segment->process.wiped;
+    struct libshm_slot_entry *entry = NULL;
+    uint32_t number = 0, count = libshm_table_count(segment, LIBSHM_TABLE_SLOTS);
+    struct stat ns;
+    if (wiped->slot_serial != 0)
+        return 0;
+    uint64_t serial = header->serial + 1;
+    libshm_journal_store(segment, &header->serial, serial);
+    for (; number < count; number++) {
+        entry = libshm_table_at(segment, LIBSHM_TABLE_SLOTS, number);
+        if (entry && (entry->serial == 0 ||
+                      libshm_byte_locked(segment->lock_fd, LIBSHM_SLOT_LOCK + entry->serial, F_RDLCK) == 0))
+            break;
+        entry = NULL;
+    }
+    if (!entry)
+        entry = libshm_table_add(segment, LIBSHM_TABLE_SLOTS, &number);
+    void *mapping = NULL;
+    int kept = -1;
+    int error = entry ? pin(segment, LIBSHM_SLOT_LOCK + serial, F_WRLCK, false, &mapping, &kept) : LIBSHM_E_FULL;
+    if (error) {
+        libshm_journal_abort(segment);
+        LIBSHM_COUNT(segment, slotless, 1);
+        wiped->slot_failed = 1;
+        return error;
+    }
+    /* The dead owner's serial goes first: whoever reads the cells while they are zeroed sees that they are nobody's. */
+    __atomic_store_n(&entry->serial, 0, __ATOMIC_SEQ_CST);
+    zero_live_cells(segment, entry);
+    entry->pid = (uint32_t)getpid();
+    entry->pid_ns = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
+    entry->taken_ns = libshm_now_ns(CLOCK_REALTIME);
+    entry->attach = segment->attach;
+    memset(entry->name, 0, sizeof entry->name);
+    prctl(PR_GET_NAME, entry->name);
+    libshm_journal_commit(segment, &entry->serial, serial);
+    wiped->slot = number;
+    wiped->slot_serial = serial;
+    wiped->slot_pin = mapping;
+    wiped->slot_fd = kept + 1;
+    __atomic_store_n(&header->lock_owner, serial, __ATOMIC_RELEASE); /* we hold the lock and now have a name */
+    uint32_t next = entry->live_page;
+    for (uint32_t i = 0; next != 0 && i < LIBSHM_LIVE_PAGES; i++) {
+        struct libshm_live_page *page = libshm_at(segment, (uint64_t)next * LIBSHM_PAGE, LIBSHM_PAGE);
+        if (!page)
+            break;
+        __atomic_store_n(&wiped->live_page[i], page, __ATOMIC_RELEASE);
+        next = page->next;
+    }
+    return 0;
+}

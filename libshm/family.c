@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Definitions of families: checked, found or made, compared with what is there. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "libshm/internal.h"
+
+static const char *const type_names[] = {"?",       "counter", "gauge",    "histogram",
+                                         "summary", "info",    "stateset", "unknown"};
+static const char *const mode_names[] = {"shared", "sum", "min", "max", "all"};
+
+static bool ends_with(const char *name, const char *suffix)
+{
+    size_t n = strlen(name), s = strlen(suffix);
+    return n > s && strcmp(name + n - s, suffix) == 0;
+}
+
+/* ---- checks of a definition ---- */
+
+static int check_labels(const libshm_metric *metric, uint32_t *n_labels)
+{
+    uint32_t n = 0;
+    for (; metric->labels && metric->labels[n]; n++) {
+        const char *label = metric->labels[n];
+        if (n == LIBSHM_MAX_LABELS)
+            return libshm_error_set(LIBSHM_E_INVALID, "%s has more than %u labels", metric->name, LIBSHM_MAX_LABELS);
+        if (!libshm_label_name_valid(label, strlen(label)))
+            return libshm_error_set(
+                LIBSHM_E_INVALID,
+                "%s: \"%.140s\" cannot be a label name: [a-zA-Z_][a-zA-Z0-9_]*, at most %u bytes, not "
+                "le, quantile or __*",
+                metric->name, label, LIBSHM_MAX_LABEL_NAME);
+        for (uint32_t i = 0; i < n; i++)
+            if (strcmp(metric->labels[i], label) == 0)
+                return libshm_error_set(LIBSHM_E_INVALID, "%s has the label %s twice", metric->name, label);
+    }
+    *n_labels = n;
+    return 0;
+}
+
+static int check_bounds(const libshm_metric *metric, uint32_t type)
+{
+    if (type != LIBSHM_TYPE_HISTOGRAM)
+        return metric->n_bounds == 0
+                   ? 0
+                   : libshm_error_set(LIBSHM_E_INVALID, "%s is no histogram and cannot have bounds", metric->name);
+    if (metric->n_bounds == 0 || metric->n_bounds > LIBSHM_MAX_BOUNDS || !metric->bounds)
+        return libshm_error_set(LIBSHM_E_INVALID, "histogram %s has %zu bounds; 1 to %u are possible", metric->name,
+                                metric->n_bounds, LIBSHM_MAX_BOUNDS);
+    for (size_t i = 0; i < metric->n_bounds; i++)
+        if (!isfinite(metric->bounds[i]) || (i > 0 && !(metric->bounds[i] > metric->bounds[i - 1])))
+            return libshm_error_set(LIBSHM_E_INVALID,
+                                    "bound %zu of histogram %s is %g; bounds are finite (+Inf is implied) and each is "
+                                    "above the one before",
+                                    i + 1, metric->name, metric->bounds[i]);
+    return 0;
+}
+
+static int check(const libshm_metric *metric, uint32_t type, uint32_t *n_labels)
+{
+    if (!metric || !metric->name)
+        return libshm_error_set(LIBSHM_E_INVALID, "a definition needs a name");
+    if (metric->size != 0 && metric->size != sizeof *metric)
+        return libshm_error_set(LIBSHM_E_VERSION, "%.200s: libshm_metric has %zu bytes, this library knows %zu",
+                                metric->name, metric->size, sizeof *metric);
+    const char *name = metric->name;
+    if (!libshm_metric_name_valid(name, strlen(name)))
+        return libshm_error_set(LIBSHM_E_INVALID,
+                                "\"%.210s\" cannot be a metric name: [a-zA-Z_:][a-zA-Z0-9_:]*, at most %u bytes", name,
+                                LIBSHM_MAX_NAME);
+    if (type < LIBSHM_TYPE_COUNTER || type > LIBSHM_TYPE_UNKNOWN)
+        return libshm_error_set(LIBSHM_E_INVALID, "%s: there is no type %u", name, type);
+    if (type == LIBSHM_TYPE_COUNTER && !ends_with(name, "_total"))
+        return libshm_error_set(LIBSHM_E_INVALID, "the name of counter %s must end with _total", name);
+    if (type == LIBSHM_TYPE_INFO && !ends_with(name, "_info"))
+        return libshm_error_set(LIBSHM_E_INVALID, "the name of info %s must end with _info", name);
+    if (!metric->help || !libshm_utf8_valid(metric->help, strlen(metric->help)) ||
+        strlen(metric->help) > LIBSHM_MAX_HELP)
+        return libshm_error_set(LIBSHM_E_INVALID, "%s needs a help text of valid UTF-8, at most %u bytes", name,
+                                LIBSHM_MAX_HELP);
+    if (metric->unit && *metric->unit) {
+        const char *unit = metric->unit;
+        char suffix[LIBSHM_MAX_UNIT + 16];
+        if (strlen(unit) > LIBSHM_MAX_UNIT || !libshm_metric_name_valid(unit, strlen(unit)))
+            return libshm_error_set(LIBSHM_E_INVALID, "%s: \"%.70s\" cannot be a unit", name, unit);
+        snprintf(suffix, sizeof suffix, "_%s%s", unit, type == LIBSHM_TYPE_COUNTER ? "_total" : "");
+        if (!ends_with(name, suffix))
+            return libshm_error_set(LIBSHM_E_INVALID, "%s has the unit %s, so its name must end with %s", name, unit,
+                                    suffix);
+    }
+    if (metric->gauge_mode > LIBSHM_GAUGE_ALL ||
+        (metric->gauge_mode != LIBSHM_GAUGE_SHARED && type != LIBSHM_TYPE_GAUGE))
+        return libshm_error_set(LIBSHM_E_INVALID, "%s: a %s cannot have gauge mode %u", name, type_names[type],
+                                metric->gauge_mode);
+    int error = check_labels(metric, n_labels);
+    return error ? error : check_bounds(metric, type);
+}
+
+/* ---- what is there ---- */
+
+struct texts { /* the text block of a family, taken apart */
+    const char *name, *help, *unit, *label[LIBSHM_MAX_LABELS];
+    uint16_t name_length, help_length, unit_length, label_length[LIBSHM_MAX_LABELS];
+    const double *bounds;
+};
+
+static bool take_apart(const struct libshm_segment *segment, const struct libshm_family_entry *entry,
+                       struct texts *texts)
+{
+    const uint16_t *length = libshm_at(segment, (uint64_t)entry->text * 16, entry->text_size);
+    uint32_t n = entry->n_labels, at = (3 + n) * 2;
+    if (!length || n > LIBSHM_MAX_LABELS || entry->text_size < at)
+        return false;
+    const char *base = (const char *)length;
+    const char **strings[3] = {&texts->name, &texts->help, &texts->unit};
+    uint16_t *lengths[3] = {&texts->name_length, &texts->help_length, &texts->unit_length};
+    for (uint32_t i = 0; i < 3 + n; i++) {
+        if (length[i] > entry->text_size - at)
+            return false;
+        *(i < 3 ? strings[i] : &texts->label[i - 3]) = base + at;
+        *(i < 3 ? lengths[i] : &texts->label_length[i - 3]) = length[i];
+        at += length[i];
+    }
+    at = (at + 7) & ~7u;
+    texts->bounds = (const double *)(const void *)(base + at);
+    return at <= entry->text_size && entry->text_size - at >= entry->n_bounds * 8u;
+}
+
+/* "histogram{a,b} with 3 bounds" */
+static void describe(char *to, size_t size, uint32_t type, uint32_t mode, uint32_t n_bounds, uint32_t n_labels,
+                     const char *const *labels, const uint16_t *lengths)
+{
+    size_t at = (size_t)snprintf(to, size, "%s%s%s{", type == LIBSHM_TYPE_GAUGE ? mode_names[mode] : "",
+                                 type == LIBSHM_TYPE_GAUGE ? " " : "", type_names[type]);
+    for (uint32_t i = 0; i < n_labels && at < size; i++)
+        at += (size_t)snprintf(to + at, size - at, "%s%.*s", i ? "," : "",
+                               lengths ? (int)lengths[i] : (int)strlen(labels[i]), labels[i]);
+    if (at < size)
+        at += (size_t)snprintf(to + at, size - at, "}");
+    if (type == LIBSHM_TYPE_HISTOGRAM && at < size)
+        snprintf(to + at, size - at, " with %u bounds", n_bounds);
+}
+
+static int compare(const struct libshm_segment *segment, const struct libshm_family_entry *entry,
+                   const libshm_metric *metric, uint32_t type, uint32_t n_labels)
+{
+    struct texts texts;
+    if (!take_apart(segment, entry, &texts) || entry->type > LIBSHM_TYPE_UNKNOWN ||
+        entry->gauge_mode > LIBSHM_GAUGE_ALL)
+        return libshm_error_set(LIBSHM_E_DAMAGED, "%s: the definition of %s does not hold together", segment->path,
+                                metric->name);
+    bool same = entry->type == type && entry->gauge_mode == metric->gauge_mode && entry->n_labels == n_labels &&
+                entry->n_bounds == metric->n_bounds;
+    for (uint32_t i = 0; same && i < n_labels; i++)
+        same = strlen(metric->labels[i]) == texts.label_length[i] &&
+               memcmp(metric->labels[i], texts.label[i], texts.label_length[i]) == 0;
+    bool bounds = !same || metric->n_bounds == 0 || memcmp(metric->bounds, texts.bounds, metric->n_bounds * 8) == 0;
+    if (same && bounds)
+        return 0;
+    char old[160], new[160];
+    describe(old, sizeof old, entry->type, entry->gauge_mode, entry->n_bounds, entry->n_labels, texts.label,
+             texts.label_length);
+    describe(new, sizeof new, type, metric->gauge_mode, (uint32_t)metric->n_bounds, n_labels, metric->labels, NULL);
+    return libshm_error_set(LIBSHM_E_MISMATCH, "%s is defined as %s in %s; this definition is %s%s", metric->name, old,
+                            segment->path, new, bounds ? "" : " at other places");
+}
+
+/* ---- sample names ---- */
+
+static const char *const suffixes[] = {"_bucket", "_sum", "_count", "_created"};
+
+/* Does a family of this name and type write a sample, or own an OpenMetrics name, called `sample`? */
+static bool occupies(const char *name, uint32_t type, const char *sample)
+{
+    size_t n = strlen(name);
+    if (strcmp(name, sample) == 0)
+        return true;
+    if (type == LIBSHM_TYPE_COUNTER || type == LIBSHM_TYPE_INFO) /* OpenMetrics: family x, sample x_total, x_info */
+        n -= type == LIBSHM_TYPE_COUNTER ? 6 : 5;
+    if (strncmp(name, sample, n) != 0)
+        return false;
+    if (sample[n] == 0)
+        return true;
+    if (strcmp(sample + n, "_created") == 0)
+        return type == LIBSHM_TYPE_COUNTER || type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY;
+    for (int i = type == LIBSHM_TYPE_HISTOGRAM ? 0 : 1; i < 3; i++)
+        if (strcmp(sample + n, suffixes[i]) == 0)
+            return type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY;
+    return false;
+}
+
+static int collision_with(const struct libshm_segment *segment, const char *other, const char *sample, const char *name,
+                          uint32_t type)
+{
+    uint32_t number;
+    if (strcmp(other, name) == 0)
+        return 0;
+    const struct libshm_family_entry *entry = libshm_index_find_family(segment, other, &number);
+    if (!entry || !occupies(other, entry->type, sample))
+        return 0;
+    return libshm_error_set(LIBSHM_E_COLLISION, "%s %s and %s %s would both write %s", type_names[type], name,
+                            entry->type <= LIBSHM_TYPE_UNKNOWN ? type_names[entry->type] : "?", other, sample);
+}
+
+/* `sample` is one that the new family occupies: is there a family that does so, too? */
+static int check_sample(const struct libshm_segment *segment, const char *sample, const char *name, uint32_t type)
+{
+    char other[LIBSHM_MAX_NAME + 32];
+    static const char *const ends[] = {"", "_total", "_info"};
+    int error = 0;
+    for (size_t e = 0; e < 3 && !error; e++) {
+        snprintf(other, sizeof other, "%s%s", sample, ends[e]);
+        error = collision_with(segment, other, sample, name, type);
+    }
+    for (size_t s = 0; s < 4 && !error; s++) {
+        if (!ends_with(sample, suffixes[s]))
+            continue;
+        int base = (int)(strlen(sample) - strlen(suffixes[s]));
+        for (size_t e = 0; e < 2 && !error; e++) {
+            snprintf(other, sizeof other, "%.*s%s", base, sample, ends[e]);
+            error = collision_with(segment, other, sample, name, type);
+        }
+    }
+    return error;
+}
+
+static int check_collisions(const struct libshm_segment *segment, const char *name, uint32_t type)
+{
+    char sample[LIBSHM_MAX_NAME + 16];
+    int base = (int)strlen(name);
+    int error = check_sample(segment, name, name, type);
+    if (type == LIBSHM_TYPE_COUNTER || type == LIBSHM_TYPE_INFO) {
+        base -= type == LIBSHM_TYPE_COUNTER ? 6 : 5;
+        snprintf(sample, sizeof sample, "%.*s", base, name);
+        error = error ? error : check_sample(segment, sample, name, type);
+    }
+    for (size_t s = 0; s < 4 && !error; s++) {
+        snprintf(sample, sizeof sample, "%.*s%s", base, name, suffixes[s]);
+        if (occupies(name, type, sample))
+            error = check_sample(segment, sample, name, type);
+    }
+    return error;
+}
+
+/* ---- making ---- */
+
+static struct libshm_family_entry *entry_take(struct libshm_segment *segment, uint32_t *number, uint64_t *generation)
+{
+    uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_FAMILIES);
+    for (uint32_t n = 0; n < count; n++) {
+        struct libshm_family_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, n);
+        uint32_t state = entry ? LIBSHM_STATUS_STATE(entry->status) : LIBSHM_STATE_LIVE;
+        if (state == LIBSHM_STATE_FREE || state == LIBSHM_STATE_BUILDING) { /* replaced, or its making was undone */
+            *number = n;
+            *generation = LIBSHM_STATUS_GENERATION(entry->status) ? LIBSHM_STATUS_GENERATION(entry->status) : 1;
+            libshm_journal_store(segment, &entry->status, LIBSHM_STATUS(*generation, LIBSHM_STATE_BUILDING));
+            return entry;
+        }
+    }
+    *generation = 1;
+    struct libshm_family_entry *entry = libshm_table_add(segment, LIBSHM_TABLE_FAMILIES, number);
+    if (entry)
+        __atomic_store_n(&entry->status, LIBSHM_STATUS(1, LIBSHM_STATE_BUILDING), __ATOMIC_RELEASE);
+    return entry;
+}
+
+static void write_texts(char *block, const libshm_metric *metric, uint32_t n_labels)
+{
+    const char *strings[3 + LIBSHM_MAX_LABELS] = {metric->name, metric->help, metric->unit ? metric->unit : ""};
+    uint16_t *length = (uint16_t *)(void *)block;
+    char *to = block + (3 + n_labels) * 2;
+    for (uint32_t i = 0; i < n_labels; i++)
+        strings[3 + i] = metric->labels[i];
+    for (uint32_t i = 0; i < 3 + n_labels; i++) {
+        length[i] = (uint16_t)strlen(strings[i]);
+        memcpy(to, strings[i], length[i]);
+        to += length[i];
+    }
+    while ((to - block) % 8 != 0)
+        *to++ = 0;
+    if (metric->n_bounds)
+        memcpy(to, metric->bounds, metric->n_bounds * 8);
+}
+
+static int make(struct libshm_segment *segment, const libshm_metric *metric, uint32_t type, uint32_t n_labels,
+                uint32_t *number)
+{
+    uint64_t generation;
+    size_t size = strlen(metric->name) + strlen(metric->help) + (metric->unit ? strlen(metric->unit) : 0);
+    for (uint32_t i = 0; i < n_labels; i++)
+        size += strlen(metric->labels[i]);
+    size = ((size + (3 + n_labels) * 2 + 7) & ~(size_t)7) + metric->n_bounds * 8;
+    int error = libshm_index_make_room(segment);
+    if (error)
+        return error;
+    struct libshm_family_entry *entry = entry_take(segment, number, &generation);
+    uint32_t text = entry ? libshm_text_take(segment, (uint32_t)size) : 0;
+    if (!text) {
+        libshm_journal_abort(segment);
+        return LIBSHM_E_FULL;
+    }
+    write_texts(segment->base + (uint64_t)text * 16, metric, n_labels);
+    uint32_t hash = libshm_family_hash(metric->name, strlen(metric->name));
+    *entry = (struct libshm_family_entry){
+        .status = entry->status,
+        .type = type,
+        .gauge_mode = metric->gauge_mode,
+        .hash = hash,
+        .text = text,
+        .text_size = (uint32_t)size,
+        .n_labels = (uint16_t)n_labels,
+        .n_bounds = (uint16_t)metric->n_bounds,
+        .max_series = metric->max_series ? metric->max_series : LIBSHM_DEFAULT_MAX_SERIES,
+        .ttl_ns = metric->ttl_seconds * UINT64_C(1000000000),
+        .created_ns = libshm_now_ns(CLOCK_REALTIME),
+    };
+    libshm_index_add(segment, hash, LIBSHM_INDEX_FAMILY, *number);
+    libshm_journal_commit(segment, &entry->status, LIBSHM_STATUS(generation, LIBSHM_STATE_LIVE));
+    return 0;
+}
+
+/* Locked. A redeploy: nobody alive knows the old definition, so it and its series go. */
+static bool replace(struct libshm_segment *segment, struct libshm_family_entry *entry, uint32_t number)
+{
+    uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_SERIES);
+    if (libshm_held(segment, LIBSHM_HOLD_FAMILY + number))
+        return false;
+    for (uint32_t n = 0; n < count; n++) {
+        const struct libshm_series_entry *series = libshm_table_at(segment, LIBSHM_TABLE_SERIES, n);
+        if (series && series->family == number && libshm_status_shown(libshm_status(&series->status))) {
+            (void)libshm_series_retire(segment, n);
+            (void)libshm_series_reclaim(segment, n);
+        }
+    }
+    libshm_index_remove(segment, entry->hash, LIBSHM_INDEX_FAMILY, number);
+    libshm_text_give(segment, entry->text, entry->text_size);
+    libshm_journal_commit(segment, &entry->status,
+                          LIBSHM_STATUS(LIBSHM_STATUS_GENERATION(entry->status) + 1, LIBSHM_STATE_FREE));
+    LIBSHM_COUNT(segment, replaced_families, 1);
+    return true;
+}
+
+/* This process's object for a family; made and holding the family if there is none yet. Mutex held. */
+static int object(struct libshm_segment *segment, struct libshm_family_entry *entry, uint32_t number,
+                  const libshm_metric *metric, uint32_t n_labels, bool insert_locked, libshm_family **family)
+{
+    uint64_t generation = LIBSHM_STATUS_GENERATION(libshm_status(&entry->status));
+    for (libshm_family *f = segment->families; f; f = f->next)
+        if (f->number == number && f->generation == generation) {
+            *family = f;
+            return 0;
+        }
+    libshm_family *f = calloc(1, sizeof *f);
+    uint32_t n_padded = ((uint32_t)metric->n_bounds + 3) & ~3u;
+    double *bounds = n_padded ? aligned_alloc(64, (n_padded * 8 + 63) & ~(size_t)63) : NULL;
+    if (!f || (n_padded && !bounds)) {
+        free(f);
+        free(bounds);
+        return libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
+    }
+    int error = libshm_hold(segment, LIBSHM_HOLD_FAMILY + number, insert_locked);
+    if (!error && libshm_status(&entry->status) != LIBSHM_STATUS(generation, LIBSHM_STATE_LIVE)) {
+        libshm_unhold(segment, LIBSHM_HOLD_FAMILY + number);
+        error = LIBSHM_E_BUSY; /* replaced between the look and the hold */
+    }
+    if (error) {
+        free(f);
+        free(bounds);
+        return error;
+    }
+    for (uint32_t i = 0; i < n_padded; i++)
+        bounds[i] = i < metric->n_bounds ? metric->bounds[i] : INFINITY;
+    *f = (libshm_family){.next = segment->families,
+                         .segment = segment,
+                         .entry = entry,
+                         .generation = generation,
+                         .number = number,
+                         .n_labels = n_labels,
+                         .type = entry->type,
+                         .gauge_mode = entry->gauge_mode,
+                         .n_bounds = (uint32_t)metric->n_bounds,
+                         .n_padded = n_padded,
+                         .bounds = bounds};
+    memcpy(f->name, metric->name, strlen(metric->name) + 1);
+    segment->families = f;
+    *family = f;
+    return 0;
+}
+
+static int define_locked(struct libshm_segment *segment, const libshm_metric *metric, uint32_t type, uint32_t n_labels,
+                         libshm_family **family)
+{
+    uint32_t number = 0;
+    struct libshm_family_entry *entry = libshm_index_find_family(segment, metric->name, &number);
+    int error = entry ? compare(segment, entry, metric, type, n_labels) : 0;
+    if (entry && error && (error != LIBSHM_E_MISMATCH || !replace(segment, entry, number)))
+        return error;
+    if (!entry || error) {
+        error = check_collisions(segment, metric->name, type);
+        if (!error)
+            error = make(segment, metric, type, n_labels, &number);
+        if (error)
+            return error;
+        entry = libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, number);
+    }
+    return object(segment, entry, number, metric, n_labels, true, family);
+}
+
+static int define(libshm_segment *segment, const libshm_metric *metric, uint32_t type, libshm_family **family)
+{
+    uint32_t n_labels = 0, number;
+    *family = NULL;
+    if (!segment)
+        return libshm_error_set(LIBSHM_E_INVALID, "the segment is NULL: it could not be opened");
+    int error = check(metric, type, &n_labels);
+    if (error) {
+        LIBSHM_COUNT(segment, rejected, 1);
+        return error;
+    }
+    libshm_mutex_lock(segment);
+    struct libshm_family_entry *entry = libshm_index_find_family(segment, metric->name, &number);
+    error = LIBSHM_E_NOT_FOUND;
+    if (entry && compare(segment, entry, metric, type, n_labels) == 0)
+        error = object(segment, entry, number, metric, n_labels, false, family);
+    if (error == LIBSHM_E_NOT_FOUND || error == LIBSHM_E_BUSY) {
+        error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+        if (!error) {
+            libshm_attach_renew(segment);
+            error = define_locked(segment, metric, type, n_labels, family);
+            libshm_insert_unlock(segment);
+        }
+    }
+    libshm_mutex_unlock(segment);
+    if (error == LIBSHM_E_MISMATCH || error == LIBSHM_E_COLLISION)
+        LIBSHM_COUNT(segment, rejected, 1);
+    return error;
+}
+
+int libshm_family_define(libshm_segment *segment, const libshm_metric *metric, libshm_family **family)
+{
+    return define(segment, metric, metric ? metric->type : 0, family);
+}
+
+static int one_series(const libshm_metric *metric)
+{
+    return metric && metric->labels && metric->labels[0]
+               ? libshm_error_set(LIBSHM_E_INVALID, "%s has labels: define it with libshm_family_define", metric->name)
+               : 0;
+}
+
+int libshm_counter_define(libshm_segment *segment, const libshm_metric *metric, libshm_counter *counter)
+{
+    libshm_family *family = NULL;
+    *counter = (libshm_counter){.segment = (uint8_t)(segment ? segment->id : 0)};
+    int error = one_series(metric);
+    if (!error)
+        error = define(segment, metric, LIBSHM_TYPE_COUNTER, &family);
+    return error ? error : libshm_counter_get(family, NULL, counter);
+}
+
+int libshm_gauge_define(libshm_segment *segment, const libshm_metric *metric, libshm_gauge *gauge)
+{
+    libshm_family *family = NULL;
+    *gauge = (libshm_gauge){.segment = (uint8_t)(segment ? segment->id : 0)};
+    int error = one_series(metric);
+    if (!error)
+        error = define(segment, metric, LIBSHM_TYPE_GAUGE, &family);
+    return error ? error : libshm_gauge_get(family, NULL, gauge);
+}
+
+int libshm_histogram_define(libshm_segment *segment, const libshm_metric *metric, libshm_histogram *histogram)
+{
+    libshm_family *family = NULL;
+    *histogram = (libshm_histogram){.segment = (uint8_t)(segment ? segment->id : 0)};
+    int error = one_series(metric);
+    if (!error)
+        error = define(segment, metric, LIBSHM_TYPE_HISTOGRAM, &family);
+    return error ? error : libshm_histogram_get(family, NULL, histogram);
+}

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Series: found or made for label values, held by handles, given back, removed. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "libshm/internal.h"
+
+int libshm_labels_set(const struct libshm_family *family, const char *const *values, struct libshm_labels *labels)
+{
+    uint32_t n = 0;
+    labels->values = values;
+    labels->bytes = 0;
+    labels->hash = UINT64_C(0x589965cc75374cc3) + family->number;
+    for (; values && values[n]; n++) {
+        if (n == family->n_labels)
+            return libshm_error_set(LIBSHM_E_INVALID, "%s has %u labels; more values than that were given",
+                                    family->name, family->n_labels);
+        size_t length = strlen(values[n]);
+        if (length > LIBSHM_MAX_LABEL_VALUE)
+            return libshm_error_set(LIBSHM_E_INVALID, "value %u of %s has %zu bytes; at most %u", n + 1, family->name,
+                                    length, LIBSHM_MAX_LABEL_VALUE);
+        labels->length[n] = (uint16_t)length;
+        labels->bytes += (uint32_t)length + 2;
+        labels->hash = libshm_hash_bytes(labels->hash, values[n], length);
+    }
+    if (n != family->n_labels)
+        return libshm_error_set(LIBSHM_E_INVALID, "%s has %u labels; %u values were given", family->name,
+                                family->n_labels, n);
+    if (labels->bytes > LIBSHM_MAX_TEXT)
+        return libshm_error_set(LIBSHM_E_INVALID,
+                                "the label values of a series of %s have %u bytes together; at most %u", family->name,
+                                labels->bytes, LIBSHM_MAX_TEXT);
+    labels->n = n;
+    return 0;
+}
+
+static int labels_check(const struct libshm_family *family, const struct libshm_labels *labels)
+{
+    for (uint32_t i = 0; i < labels->n; i++)
+        if (!libshm_utf8_valid(labels->values[i], labels->length[i]))
+            return libshm_error_set(LIBSHM_E_INVALID, "value %u of %s is not valid UTF-8", i + 1, family->name);
+    return 0;
+}
+
+static uint32_t *free_list(struct libshm_segment *segment, enum libshm_cell_kind kind, uint32_t n_cells)
+{
+    struct libshm_header *header = segment->header;
+    return kind == LIBSHM_CELLS_LIVE    ? &header->live_free
+           : kind == LIBSHM_CELLS_GAUGE ? &header->gauge_free
+                                        : &header->series_free[n_cells - 1];
+}
+
+/* Locked, journaled: an entry with cells that read zero: one given back, or a new one. */
+static struct libshm_series_entry *entry_take(struct libshm_segment *segment, enum libshm_cell_kind kind,
+                                              uint32_t n_cells, uint32_t *number, uint64_t *generation)
+{
+    uint32_t *list = free_list(segment, kind, n_cells);
+    struct libshm_series_entry *entry = *list ? libshm_table_at(segment, LIBSHM_TABLE_SERIES, *list - 1) : NULL;
+    if (entry && LIBSHM_STATUS_STATE(entry->status) == LIBSHM_STATE_FREE && entry->n_cells == n_cells) {
+        *number = *list - 1;
+        *generation = LIBSHM_STATUS_GENERATION(entry->status);
+        libshm_journal_store32(segment, list, entry->next_free);
+        libshm_journal_store(segment, &entry->status, LIBSHM_STATUS(*generation, LIBSHM_STATE_BUILDING));
+        libshm_cells_zero(segment, entry); /* nobody holds it: these are nobody's live cells */
+        LIBSHM_COUNT(segment, reused, 1);
+        return entry;
+    }
+    entry = libshm_table_add(segment, LIBSHM_TABLE_SERIES, number);
+    if (!entry)
+        return NULL;
+    *generation = 1;
+    entry->n_cells = (uint16_t)n_cells;
+    __atomic_store_n(&entry->status, LIBSHM_STATUS(1, LIBSHM_STATE_BUILDING), __ATOMIC_RELEASE);
+    return libshm_cells_take(segment, kind, n_cells, entry) == 0 ? entry : NULL;
+}
+
+/* A block given away may still be read by a look-up, which then notices by the generation: no memcpy, which
+ * ThreadSanitizer would report. */
+__attribute__((no_sanitize_thread)) static void copy_text(char *shared, const struct libshm_labels *labels)
+{
+    volatile char *to = shared;
+    const char *lengths = (const char *)labels->length;
+    for (uint32_t i = 0; i < labels->n * 2; i++)
+        *to++ = lengths[i];
+    for (uint32_t i = 0; i < labels->n; i++)
+        for (uint32_t c = 0; c < labels->length[i]; c++)
+            *to++ = labels->values[i][c];
+}
+
+int libshm_series_make(struct libshm_segment *segment, const struct libshm_family *family,
+                       const struct libshm_labels *labels, bool beyond_cap, struct libshm_found *found)
+{
+    uint64_t generation;
+    uint32_t number, hash = (uint32_t)(labels->hash >> 32), n_cells = 1, text = 0;
+    enum libshm_cell_kind kind = libshm_cell_kind(family->type, family->gauge_mode);
+    if (family->type == LIBSHM_TYPE_HISTOGRAM)
+        n_cells = family->n_bounds + 1;
+    int error = libshm_index_make_room(segment);
+    if (error)
+        return error;
+    struct libshm_series_entry *entry = entry_take(segment, kind, n_cells, &number, &generation);
+    if (entry && labels->n > 0)
+        text = libshm_text_take(segment, labels->bytes);
+    if (!entry || (labels->n > 0 && !text)) {
+        libshm_journal_abort(segment);
+        return LIBSHM_E_FULL;
+    }
+    if (text)
+        copy_text(segment->base + (uint64_t)text * 16, labels);
+    entry->family = family->number;
+    entry->hash = hash;
+    entry->text = text;
+    entry->text_size = (uint16_t)labels->bytes;
+    entry->created_ns = libshm_now_ns(CLOCK_REALTIME);
+    __atomic_store_n(&entry->fingerprint, libshm_cells_fingerprint(segment, entry), __ATOMIC_RELAXED);
+    __atomic_store_n(&entry->moved_ns, libshm_now_ns(CLOCK_MONOTONIC), __ATOMIC_RELAXED);
+    libshm_index_add(segment, hash, 0, number);
+    if (beyond_cap)
+        libshm_journal_store32(segment, &family->entry->overflow_series, number + 1);
+    else
+        libshm_journal_store32(segment, &family->entry->series, family->entry->series + 1);
+    libshm_journal_commit(segment, &entry->status, LIBSHM_STATUS(generation, LIBSHM_STATE_LIVE));
+    found->entry = entry;
+    found->number = number;
+    found->generation = generation;
+    return 0;
+}
+
+/* Holds what was found without the lock: afterwards it must still be what was found. */
+static int hold_found(struct libshm_segment *segment, const struct libshm_found *found, bool insert_locked)
+{
+    int error = libshm_hold(segment, found->number, insert_locked);
+    if (error)
+        return error;
+    uint64_t status = __atomic_load_n(&found->entry->status, __ATOMIC_SEQ_CST); /* after the hold, see set_bit() */
+    if (libshm_status_shown(status) && LIBSHM_STATUS_GENERATION(status) == found->generation)
+        return 0;
+    libshm_unhold(segment, found->number);
+    return LIBSHM_E_NOT_FOUND;
+}
+
+/* The overflow series, made once and held once a process. Locked unless it is known already. */
+static int overflow(struct libshm_family *family, const struct libshm_labels *labels, struct libshm_found *found)
+{
+    struct libshm_segment *segment = family->segment;
+    __atomic_fetch_add(&family->entry->overflowed, 1, __ATOMIC_RELAXED);
+    LIBSHM_COUNT(segment, overflowed, 1);
+    memset(found, 0, sizeof *found);
+    libshm_error_set(LIBSHM_E_OVERFLOW, "%s is at its cap of %u series", family->name, family->entry->max_series);
+    if (libshm_cell_kind(family->type, family->gauge_mode) != LIBSHM_CELLS_PER_CPU)
+        return LIBSHM_E_OVERFLOW; /* gauges are dropped */
+    const char *values[LIBSHM_MAX_LABELS + 1] = {NULL};
+    struct libshm_labels names;
+    for (uint32_t i = 0; i < labels->n; i++)
+        values[i] = "overflow";
+    libshm_labels_set(family, values, &names);
+    if (libshm_index_find_series(segment, family->number, &names, found)) {
+        if (family->overflow_held == found->number + 1 && family->overflow_generation == found->generation)
+            return LIBSHM_E_OVERFLOW;
+        if (hold_found(segment, found, false) != 0)
+            memset(found, 0, sizeof *found);
+    } else {
+        int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+        if (!error) {
+            if (!libshm_index_find_series(segment, family->number, &names, found))
+                error = libshm_series_make(segment, family, &names, true, found);
+            if (!error)
+                error = hold_found(segment, found, true);
+            libshm_insert_unlock(segment);
+        }
+        if (error)
+            memset(found, 0, sizeof *found);
+    }
+    if (found->entry) {
+        family->overflow_held = found->number + 1;
+        family->overflow_generation = found->generation;
+    }
+    return LIBSHM_E_OVERFLOW;
+}
+
+static bool family_current(const struct libshm_family *family)
+{
+    return libshm_status(&family->entry->status) == LIBSHM_STATUS(family->generation, LIBSHM_STATE_LIVE);
+}
+
+int libshm_series_obtain(struct libshm_family *family, const struct libshm_labels *labels, struct libshm_found *found)
+{
+    struct libshm_segment *segment = family->segment;
+    if (!family_current(family))
+        return libshm_error_set(LIBSHM_E_REPLACED, "%s was defined anew by another program", family->name);
+    for (int tries = 0; tries < 3 && libshm_index_find_series(segment, family->number, labels, found); tries++)
+        if (hold_found(segment, found, false) == 0)
+            return 0;
+    int error = labels_check(family, labels);
+    if (error) {
+        LIBSHM_COUNT(segment, rejected, 1);
+        return error;
+    }
+    uint32_t cap = family->entry->max_series;
+    bool full = __atomic_load_n(&family->entry->series, __ATOMIC_RELAXED) >= cap;
+    if (full && libshm_now_ns(CLOCK_MONOTONIC) - __atomic_load_n(&family->entry->last_sweep_ns, __ATOMIC_RELAXED) <
+                    LIBSHM_SWEEP_RETRY_NS)
+        return overflow(family, labels, found); /* was swept just now, in vain: without the lock */
+    error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    if (error == LIBSHM_E_BUSY)
+        return overflow(family, labels, found);
+    if (error)
+        return error;
+    libshm_lookup_trim(segment);
+    libshm_sweep_step(segment, 32);
+    if (libshm_index_find_series(segment, family->number, labels, found)) {
+        error = hold_found(segment, found, true);
+    } else if (family->entry->series >= cap && !libshm_sweep_family(segment, family)) {
+        error = LIBSHM_E_OVERFLOW;
+    } else {
+        error = libshm_series_make(segment, family, labels, false, found);
+        if (!error)
+            error = hold_found(segment, found, true);
+    }
+    libshm_insert_unlock(segment);
+    return error == LIBSHM_E_OVERFLOW ? overflow(family, labels, found) : error;
+}
+
+/* ---- handles ---- */
+
+void libshm_counter_handle(const struct libshm_family *family, const struct libshm_found *found,
+                           libshm_counter *counter)
+{
+    const struct libshm_segment *segment = family->segment;
+    const struct libshm_group *group = found->entry ? libshm_cells_group(segment, found->entry) : NULL;
+    *counter = (libshm_counter){.segment = (uint8_t)segment->id, .series = found->number};
+    if (!group)
+        return;
+    counter->cell = (struct libshm_cell *)(void *)(segment->base + found->entry->cells);
+    counter->cpu_limit = segment->per_cpu ? group->cpu_lanes : 0;
+    counter->atomic_mask = (uint8_t)(group->atomic_lanes - 1);
+}
+
+void libshm_histogram_handle(const struct libshm_family *family, const struct libshm_found *found,
+                             libshm_histogram *histogram)
+{
+    libshm_counter cells;
+    libshm_counter_handle(family, found, &cells);
+    *histogram = (libshm_histogram){.cell = cells.cell,
+                                    .series = cells.series,
+                                    .cpu_limit = cells.cpu_limit,
+                                    .atomic_mask = cells.atomic_mask,
+                                    .segment = cells.segment,
+                                    .bounds = family->bounds,
+                                    .n_padded = family->n_padded,
+                                    .n_bounds = family->n_bounds};
+}
+
+void libshm_gauge_handle(const struct libshm_family *family, const struct libshm_found *found, libshm_gauge *gauge)
+{
+    struct libshm_segment *segment = family->segment;
+    *gauge = (libshm_gauge){.segment = (uint8_t)segment->id, .series = found->number};
+    if (!found->entry)
+        return;
+    if (found->entry->group == LIBSHM_NO_GROUP) {
+        gauge->live = &segment->process;
+        gauge->number = (uint32_t)(found->entry->cells - 1);
+        gauge->stamp = found->generation;
+    } else if (libshm_cells_group(segment, found->entry)) {
+        gauge->cell = (struct libshm_cell *)(void *)(segment->base + found->entry->cells - LIBSHM_PAGE);
+    }
+}
+
+enum handle_kind { COUNTER, GAUGE, HISTOGRAM };
+
+static bool kind_fits(enum handle_kind kind, uint32_t type)
+{
+    switch (type) {
+    case LIBSHM_TYPE_COUNTER:
+        return kind == COUNTER;
+    case LIBSHM_TYPE_HISTOGRAM:
+    case LIBSHM_TYPE_SUMMARY:
+        return kind == HISTOGRAM;
+    default:
+        return kind == GAUGE;
+    }
+}
+
+static int get(struct libshm_family *family, const char *const *values, enum handle_kind kind, void *handle)
+{
+    struct libshm_labels labels;
+    struct libshm_found found = {NULL, 0, 0};
+    if (!kind_fits(kind, family->type))
+        return libshm_error_set(LIBSHM_E_MISMATCH, "%s is of another type than the handle", family->name);
+    int error = libshm_labels_set(family, values, &labels);
+    if (error) {
+        LIBSHM_COUNT(family->segment, rejected, 1);
+        return error;
+    }
+    libshm_mutex_lock(family->segment);
+    error = libshm_series_obtain(family, &labels, &found);
+    if (error == LIBSHM_E_OVERFLOW && found.entry) /* this handle's own reference */
+        (void)libshm_hold(family->segment, found.number, false);
+    if (!error && found.entry->group == LIBSHM_NO_GROUP &&
+        !libshm_live_cell(family->segment, (uint32_t)(found.entry->cells - 1), false)) {
+        libshm_unhold(family->segment, found.number);
+        found.entry = NULL;
+        error = LIBSHM_E_FULL;
+    }
+    libshm_mutex_unlock(family->segment);
+    if (error && error != LIBSHM_E_OVERFLOW)
+        found.entry = NULL;
+    if (kind == COUNTER)
+        libshm_counter_handle(family, &found, handle);
+    else if (kind == GAUGE)
+        libshm_gauge_handle(family, &found, handle);
+    else
+        libshm_histogram_handle(family, &found, handle);
+    return error;
+}
+
+static int no_family(void)
+{
+    return libshm_error_set(LIBSHM_E_INVALID, "the family is NULL: its definition failed");
+}
+
+int libshm_counter_get(libshm_family *family, const char *const *values, libshm_counter *counter)
+{
+    *counter = (libshm_counter){.segment = 0};
+    return family ? get(family, values, COUNTER, counter) : no_family();
+}
+
+int libshm_gauge_get(libshm_family *family, const char *const *values, libshm_gauge *gauge)
+{
+    *gauge = (libshm_gauge){.segment = 0};
+    return family ? get(family, values, GAUGE, gauge) : no_family();
+}
+
+int libshm_histogram_get(libshm_family *family, const char *const *values, libshm_histogram *histogram)
+{
+    *histogram = (libshm_histogram){.segment = 0};
+    return family ? get(family, values, HISTOGRAM, histogram) : no_family();
+}
+
+static void put(unsigned id, uint32_t number)
+{
+    struct libshm_segment *segment = id <= LIBSHM_MAX_SEGMENTS ? libshm_segments[id] : NULL;
+    if (!segment)
+        return;
+    libshm_mutex_lock(segment);
+    libshm_unhold(segment, number);
+    libshm_mutex_unlock(segment);
+}
+
+void libshm_counter_put(libshm_counter *counter)
+{
+    if (counter->cell)
+        put(counter->segment, counter->series);
+    *counter = (libshm_counter){.segment = 0};
+}
+
+void libshm_gauge_put(libshm_gauge *gauge)
+{
+    if (gauge->cell || gauge->live)
+        put(gauge->segment, gauge->series);
+    *gauge = (libshm_gauge){.segment = 0};
+}
+
+void libshm_histogram_put(libshm_histogram *histogram)
+{
+    if (histogram->cell)
+        put(histogram->segment, histogram->series);
+    *histogram = (libshm_histogram){.segment = 0};
+}
+
+/* ---- removal ---- */
+
+static int remove_number(struct libshm_segment *segment, uint32_t number)
+{
+    int error = libshm_series_retire(segment, number);
+    if (!error)
+        libshm_series_reclaim(segment, number);
+    return error;
+}
+
+int libshm_series_remove(libshm_family *family, const char *const *values)
+{
+    struct libshm_labels labels;
+    struct libshm_found found;
+    if (!family)
+        return no_family();
+    int error = libshm_labels_set(family, values, &labels);
+    if (error)
+        return error;
+    struct libshm_segment *segment = family->segment;
+    libshm_mutex_lock(segment);
+    error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    if (!error) {
+        if (libshm_index_find_series(segment, family->number, &labels, &found))
+            error = remove_number(segment, found.number);
+        else
+            error = libshm_error_set(LIBSHM_E_NOT_FOUND, "%s has no series with these label values", family->name);
+        libshm_insert_unlock(segment);
+    }
+    libshm_mutex_unlock(segment);
+    return error;
+}
+
+int libshm_family_clear(libshm_family *family)
+{
+    if (!family)
+        return no_family();
+    struct libshm_segment *segment = family->segment;
+    libshm_mutex_lock(segment);
+    int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    if (!error) {
+        uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_SERIES);
+        for (uint32_t n = 0; n < count; n++) {
+            const struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, n);
+            if (entry && entry->family == family->number && libshm_status_shown(libshm_status(&entry->status)))
+                (void)remove_number(segment, n);
+        }
+        libshm_insert_unlock(segment);
+    }
+    libshm_mutex_unlock(segment);
+    return error;
+}
