@@ -171,6 +171,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "host: only %d signals: nothing was stepped\n", (int)signals);
         return 1;
     }
+    if (step) { /* this thread's atomic cell has what went the way out through an abort: everything */
+        const struct libshm_cell *cell = libshm_atomic_cell(handles.counter.cell, handles.counter.atomic_mask);
+        expect("what was counted after an abort", (double)cell->integer, ROUNDS * TIMES * 3);
+        expect("its fractions", cell->fractional, ROUNDS * TIMES * 0.5);
+    }
     if (!noop) {
         uint64_t count;
         double sum;
