@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The numbers. A page group is read page by page, in the order in which it lies: baseline, atomic lanes, CPU lanes.
+ * That is the fixed order of every sum, it is what a processor reads fastest, and the baseline comes first: a reset
+ * stores there what the lanes had, and lanes only grow, so that lanes read afterwards are never below it. */
+#include <math.h>
+#include <string.h>
+
+#include "libshm/cell.h"
+#include "libshm/fingerprint.h"
+#include "libshm/reader_internal.h"
+
+/* Sums of the cells of one group, the two halves apart. */
+struct sums {
+    _Alignas(16) uint64_t integer[LIBSHM_CELLS_PER_PAGE];
+    _Alignas(16) double fractional[LIBSHM_CELLS_PER_PAGE];
+};
+
+static void sums_zero(struct sums *sums, uint32_t first, uint32_t end)
+{
+    memset(sums->integer + first, 0, (end - first) * sizeof *sums->integer);
+    memset(sums->fractional + first, 0, (end - first) * sizeof *sums->fractional);
+}
+
+/* Adds the cells of one page. `first` and `end` are even. */
+static void add_page(struct sums *sums, const unsigned char *page, uint32_t first, uint32_t end)
+{
+    const struct libshm_cell *cells = (const struct libshm_cell *)(const void *)page;
+#if LIBSHM_RSEQ
+    for (uint32_t i = first; i < end;
+         i += 2) { /* two cells a turn: their integers in one register, doubles in another */
+        __m128i a = libshm_cell_load_vector(cells + i), b = libshm_cell_load_vector(cells + i + 1);
+        __m128i *integer = (__m128i *)(void *)(sums->integer + i);
+        _mm_store_si128(integer, _mm_add_epi64(_mm_load_si128(integer), _mm_unpacklo_epi64(a, b)));
+        _mm_store_pd(sums->fractional + i,
+                     _mm_add_pd(_mm_load_pd(sums->fractional + i), _mm_castsi128_pd(_mm_unpackhi_epi64(a, b))));
+    }
+#else
+    for (uint32_t i = first; i < end; i++) {
+        struct libshm_cell cell = libshm_cell_read(cells + i);
+        sums->integer[i] += cell.integer;
+        sums->fractional[i] += cell.fractional;
+    }
+#endif
+}
+
+/* A count since the baseline: a baseline that is only half there yet gives nothing, never less than nothing. */
+static uint64_t count_since(uint64_t total, uint64_t baseline)
+{
+    return total >= baseline ? total - baseline : 0;
+}
+
+/* Inf - Inf is no number: a sum that was infinite when it was reset stays so. */
+static double sum_since(double total, double baseline)
+{
+    return isfinite(baseline) ? total - baseline : total;
+}
+
+static void read_value(const struct sums *total, const struct sums *baseline, const struct libshm_reader_item *item,
+                       struct libshm_reader_value *value)
+{
+    uint32_t cell = item->cell;
+    switch (item->kind) {
+    case LIBSHM_VALUE_COUNTER:
+        value->integer = count_since(total->integer[cell], baseline->integer[cell]);
+        value->fractional = sum_since(total->fractional[cell], baseline->fractional[cell]);
+        if (!(value->fractional >= 0))
+            value->fractional = 0;
+        break;
+    case LIBSHM_VALUE_BUCKETS:
+        value->count = 0;
+        value->sum = 0;
+        for (uint32_t i = 0; i < item->n_cells; i++, cell++) {
+            struct libshm_cell *bucket = &value->buckets[i];
+            bucket->integer = count_since(total->integer[cell], baseline->integer[cell]);
+            bucket->fractional = bucket->integer ? sum_since(total->fractional[cell], baseline->fractional[cell]) : 0;
+            value->count += bucket->integer;
+            value->sum += bucket->fractional;
+        }
+        break;
+    default: /* a gauge keeps its value through a reset */
+        value->fractional = total->fractional[cell];
+    }
+}
+
+static void read_item(struct libshm_reader *r, const struct sums *total, const struct sums *baseline,
+                      const struct libshm_reader_item *item)
+{
+    if (!item->dynamic) {
+        libshm_series_view *view = (libshm_series_view *)r->views.data + item->place;
+        struct libshm_reader_value value = {0};
+        if (item->kind == LIBSHM_VALUE_BUCKETS) /* the reader's own memory, read-only for others */
+            value.buckets = (struct libshm_cell *)(uintptr_t)view->buckets;
+        read_value(total, baseline, item, &value);
+        view->integer = value.integer;
+        view->fractional = value.fractional;
+        view->count = value.count;
+        view->sum = value.sum;
+        return;
+    }
+    struct libshm_reader_dynamic *d = (struct libshm_reader_dynamic *)r->dynamic.data + item->place;
+    read_value(total, baseline, item, &d->value);
+    d->fingerprint = LIBSHM_FINGERPRINT_START;
+    for (uint32_t i = item->cell; i < item->cell + (uint32_t)item->n_cells; i++)
+        d->fingerprint =
+            libshm_fingerprint_add(d->fingerprint, (struct libshm_cell){total->integer[i], total->fractional[i]});
+}
+
+static void read_group(struct libshm_reader *r, const struct libshm_reader_group *g)
+{
+    struct sums baseline, total;
+    uint32_t first = g->first_cell & ~1u, end = (g->end_cell + 1u) & ~1u;
+    const struct libshm_reader_item *items = (const struct libshm_reader_item *)r->items.data + g->first_item;
+    const unsigned char *page = g->base;
+    sums_zero(&baseline, first, end);
+    sums_zero(&total, first, end);
+    add_page(&baseline, page, first, end);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the baseline before the lanes, see above */
+    for (uint32_t lane = 0; lane < g->atomic_lanes; lane++)
+        add_page(&total, page += LIBSHM_PAGE, first, end);
+    for (uint32_t i = 0; i < g->n_items; i++)
+        if (items[i].kind != LIBSHM_VALUE_GAUGE)
+            for (uint32_t n = 0; n < items[i].n_cells; n++)
+                r->snapshot.atomic_total += total.integer[items[i].cell + n];
+    for (uint32_t lane = 0; lane < g->cpu_lanes; lane++)
+        add_page(&total, page += LIBSHM_PAGE, first, end);
+    for (uint32_t i = 0; i < g->n_items; i++)
+        read_item(r, &total, &baseline, &items[i]);
+}
+
+void libshm_reader_cells(struct libshm_reader *r)
+{
+    const struct libshm_reader_group *groups = r->groups.data;
+    r->snapshot.atomic_total = 0;
+    for (uint32_t n = 0; n < r->n_groups; n++)
+        if (groups[n].n_items > 0)
+            read_group(r, &groups[n]);
+}
