@@ -28,7 +28,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 AR ?= ar
-VERSION := $(shell sed -n 's/^\#define LIBSHM_VERSION "\(.*\)"/\1/p' include/libshm.h)
+VERSION := $(shell sed -nE 's/^\#define LIBSHM_VERSION +"(.*)"/\1/p' include/libshm.h)
+$(if $(VERSION),,$(error there is no LIBSHM_VERSION in include/libshm.h))
 SONAME := libshm.so.$(firstword $(subst ., ,$(VERSION)))
 
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion $(if $(filter 1,$(WERROR)),-Werror)
