@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The collector, see collector.h. */
+#include "collector.h"
+#include "catalogue.h"
+#include "encoder.h"
+#include "log.h"
+#include "merge.h"
+#include "segments.h"
+#include "self.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct collector {
+    const struct options *options;
+    const struct statistics *statistics;
+    /* the pipeline, the thread's own */
+    struct segments *segments;
+    struct self *self;
+    struct source *sources; /* the exporter's own metrics, then a source for each segment that is up */
+    size_t sources_capacity;
+    struct merger *merger;
+    uint64_t conflicts_logged; /* version of the merged families whose conflicts were logged */
+    struct encoder *encoders[FORMATS];
+    struct body_pool pool;
+    uint64_t last_bytes;
+    double last_seconds;
+    /* the scrapes that wait */
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    struct scrape *waiting;
+    bool stopping;
+};
+
+struct collector *collector_new(const char *directory, const struct options *options,
+                                const struct statistics *statistics)
+{
+    struct collector *collector = calloc(1, sizeof *collector);
+    if (!collector)
+        return NULL;
+    collector->options = options;
+    collector->statistics = statistics;
+    collector->last_seconds = -1;
+    pthread_mutex_init(&collector->mutex, NULL);
+    pthread_cond_init(&collector->wake, NULL);
+    body_pool_init(&collector->pool);
+    collector->segments = segments_new(directory, options->names, options->n_names);
+    collector->self = self_new(directory);
+    collector->merger = merger_new();
+    if (!collector->segments || !collector->self || !collector->merger) {
+        collector_free(collector);
+        return NULL;
+    }
+    return collector;
+}
+
+void collector_free(struct collector *collector)
+{
+    if (!collector)
+        return;
+    catalogue_withdraw();
+    for (size_t i = 0; i < FORMATS; i++)
+        if (collector->encoders[i])
+            collector->encoders[i]->free(collector->encoders[i]);
+    merger_free(collector->merger);
+    self_free(collector->self);
+    segments_free(collector->segments);
+    body_pool_destroy(&collector->pool);
+    pthread_cond_destroy(&collector->wake);
+    pthread_mutex_destroy(&collector->mutex);
+    free(collector->sources);
+    free(collector);
+}
+
+/* ---- from segments to merged families -----------------------------------------------------------------------------
+ */
+
+static struct source source_of(const struct collector *collector, const struct segment *segment)
+{
+    const libshm_snapshot *snapshot = segment->snapshot;
+    return (struct source){
+        .segment = options_add_segment_label(collector->options) ? segment->name : NULL,
+        .name = segment->name,
+        .identity = segment->identity,
+        .layout = snapshot->layout_version,
+        .created_ns = snapshot->created_ns,
+        .families = snapshot->families,
+        .n_families = snapshot->n_families,
+    };
+}
+
+/* How many there are; 0: out of memory. */
+static size_t list_sources(struct collector *collector, const struct segment *const *segments, size_t n)
+{
+    const struct source *self = self_layout(collector->self, segments, n);
+    if (!self)
+        return 0;
+    if (collector->sources_capacity < n + 1) {
+        struct source *sources = realloc(collector->sources, (n + 1) * sizeof *sources);
+        if (!sources)
+            return 0;
+        collector->sources = sources;
+        collector->sources_capacity = n + 1;
+    }
+    size_t n_sources = 0;
+    collector->sources[n_sources++] = *self;
+    for (size_t i = 0; i < n; i++)
+        if (segments[i]->snapshot)
+            collector->sources[n_sources++] = source_of(collector, segments[i]);
+    return n_sources;
+}
+
+#define CONFLICTS_LOGGED 20u
+
+static void log_conflicts(struct collector *collector, const struct merged *merged)
+{
+    if (collector->conflicts_logged == merged->version)
+        return;
+    collector->conflicts_logged = merged->version;
+    for (size_t i = 0; i < merged->n_conflicts && i < CONFLICTS_LOGGED; i++) {
+        const struct merged_conflict *conflict = &merged->conflicts[i];
+        const struct source *source = &collector->sources[conflict->source];
+        const struct source *with = &collector->sources[conflict->with_source];
+        log_event(LOG_WARN, "family left out: another one is defined otherwise", "segment", source->name, "family",
+                  source->families[conflict->family].name, "other_segment", with->name, "other_family",
+                  with->families[conflict->with_family].name, NULL);
+    }
+    if (merged->n_conflicts > CONFLICTS_LOGGED)
+        log_event(LOG_WARN, "more families left out", "families", LOG_NUMBER(merged->n_conflicts - CONFLICTS_LOGGED),
+                  NULL);
+}
+
+static size_t count_series(const struct collector *collector, const struct merged *merged)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < merged->n_parts; i++)
+        n += merged_view(&merged->parts[i], collector->sources)->n_series;
+    return n - merged->duplicate_series;
+}
+
+/* Looks at all segments. NULL: out of memory. */
+static const struct merged *collect(struct collector *collector)
+{
+    size_t n;
+    if (!segments_refresh(collector->segments))
+        return NULL;
+    const struct segment *const *segments = segments_list(collector->segments, &n);
+    catalogue_publish(segments, n);
+    const size_t n_sources = list_sources(collector, segments, n);
+    const struct merged *merged = n_sources ? merger_merge(collector->merger, collector->sources, n_sources) : NULL;
+    if (!merged)
+        return NULL;
+    log_conflicts(collector, merged);
+    const struct self_status status = {
+        .statistics = collector->statistics,
+        .ignored = segments_ignored(collector->segments),
+        .directory_readable = segments_directory_readable(collector->segments),
+        .families = merged->n_families,
+        .series = count_series(collector, merged),
+        .conflicting_families = merged->n_conflicts,
+        .duplicate_series = merged->duplicate_series,
+        .last_bytes = collector->last_bytes,
+        .last_seconds = collector->last_seconds,
+    };
+    self_fill(collector->self, segments, n, &status);
+    return merged;
+}
+
+/* ---- bodies -------------------------------------------------------------------------------------------------------
+ */
+
+static struct body *encode(struct collector *collector, const struct merged *merged, enum format format)
+{
+    struct encoder **encoder = &collector->encoders[format];
+    if (!*encoder)
+        *encoder = encoder_new_text();
+    struct body *body = *encoder ? body_new(&collector->pool) : NULL;
+    if (body && !(*encoder)->encode(*encoder, merged, collector->sources, &body->bytes)) {
+        body_put(body);
+        return NULL;
+    }
+    if (body)
+        collector->last_bytes = body->bytes.size;
+    return body;
+}
+
+static void answer(struct collector *collector, struct scrape *scrapes)
+{
+    struct timespec start, end;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    struct body *bodies[FORMATS] = {NULL};
+    const struct merged *merged = collect(collector);
+    for (struct scrape *scrape = scrapes; merged && scrape; scrape = scrape->next)
+        if (!bodies[scrape->format])
+            bodies[scrape->format] = encode(collector, merged, scrape->format);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    collector->last_seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    while (scrapes) {
+        struct scrape *scrape = scrapes;
+        scrapes = scrape->next; /* not ours any more once it is done */
+        struct body *body = bodies[scrape->format];
+        scrape->body = body ? body_get(body) : NULL;
+        if (!body)
+            log_event(LOG_ERROR, "out of memory", NULL);
+        scrape->done(scrape);
+    }
+    for (size_t i = 0; i < FORMATS; i++)
+        body_put(bodies[i]);
+}
+
+/* ---- the thread ---------------------------------------------------------------------------------------------------
+ */
+
+static void *run(void *argument)
+{
+    struct collector *collector = argument;
+    pthread_mutex_lock(&collector->mutex);
+    for (;;) {
+        while (!collector->waiting && !collector->stopping)
+            pthread_cond_wait(&collector->wake, &collector->mutex);
+        struct scrape *scrapes = collector->waiting;
+        collector->waiting = NULL;
+        if (!scrapes)
+            break;
+        pthread_mutex_unlock(&collector->mutex);
+        answer(collector, scrapes);
+        pthread_mutex_lock(&collector->mutex);
+    }
+    pthread_mutex_unlock(&collector->mutex);
+    return NULL;
+}
+
+bool collector_start(struct collector *collector)
+{
+    if (!collect(collector))
+        return false;
+    return pthread_create(&collector->thread, NULL, run, collector) == 0;
+}
+
+bool collector_submit(struct collector *collector, struct scrape *scrape)
+{
+    pthread_mutex_lock(&collector->mutex);
+    const bool accepted = !collector->stopping;
+    if (accepted) {
+        scrape->next = collector->waiting;
+        collector->waiting = scrape;
+        pthread_cond_signal(&collector->wake);
+    }
+    pthread_mutex_unlock(&collector->mutex);
+    return accepted;
+}
+
+void collector_stop(struct collector *collector)
+{
+    pthread_mutex_lock(&collector->mutex);
+    collector->stopping = true;
+    pthread_cond_signal(&collector->wake);
+    pthread_mutex_unlock(&collector->mutex);
+    pthread_join(collector->thread, NULL);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The collector: one thread that owns the segments and makes the bodies of scrapes.
+ *
+ * Scrapes that wait when it becomes free are answered together: segments are read once and each format is made once.
+ * A scrape that arrives while a body is being made gets the next one, so what it is told was never read before it
+ * asked. */
+#ifndef EXPORTER_COLLECTOR_H
+#define EXPORTER_COLLECTOR_H
+
+#include "body.h"
+#include "options.h"
+#include "statistics.h"
+
+enum format { FORMAT_TEXT, FORMATS };
+
+struct scrape {
+    enum format format;
+    /* Called by the collector's thread. The scrape's `body` is the callee's, with its reference; NULL: out of memory.
+     */
+    void (*done)(struct scrape *scrape);
+    struct body *body;
+    struct scrape *next; /* the collector's */
+};
+
+struct collector;
+/* `directory`, `options` and `statistics` must live as long. NULL: out of memory. */
+struct collector *collector_new(const char *directory, const struct options *options,
+                                const struct statistics *statistics);
+/* Looks for segments once, then starts the thread. False: it could not be started. */
+bool collector_start(struct collector *collector);
+/* False: the collector has been stopped, `done` will not be called. Any thread. */
+bool collector_submit(struct collector *collector, struct scrape *scrape);
+/* Answers what was submitted, then ends the thread. */
+void collector_stop(struct collector *collector);
+void collector_free(struct collector *collector);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The server: the only file that knows libmicrohttpd. */
+#ifndef EXPORTER_HTTP_H
+#define EXPORTER_HTTP_H
+
+#include "collector.h"
+
+struct http;
+/* Serves on the listening socket `fd`, which it takes over. The others must outlive it. NULL: it could not be started.
+ */
+struct http *http_start(int fd, const struct options *options, struct collector *collector,
+                        struct statistics *statistics);
+/* No new connection from now on; scrapes that are under way are still answered. */
+void http_quiesce(struct http *http);
+/* After the collector was stopped: ends all connections. */
+void http_stop(struct http *http);
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * shm-exporter: serves libshm segments as Prometheus metrics. Starts the stages, waits for a signal, ends them in the
+ * opposite order. */
+#include "buffer.h"
+#include "collector.h"
+#include "guard.h"
+#include "http.h"
+#include "listen.h"
+#include "log.h"
+#include "options.h"
+
+#include <libshm.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#define EXIT_USAGE 2
+
+static int print_help(void)
+{
+    struct buffer text = {0};
+    options_help(&text);
+    fwrite(text.data, 1, text.size, stdout);
+    buffer_free(&text);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int print_version(void)
+{
+    printf("shm-exporter %s (segment format %u)\n", LIBSHM_VERSION, LIBSHM_FORMAT_VERSION);
+    return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* Threads inherit the mask, so that the signal comes to whoever waits for it. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Every segment and every connection takes a file descriptor. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static bool find_directory(const struct options *options, char path[PATH_MAX])
+{
+    char warning[256] = "";
+    if (options->directory) {
+        const size_t length = strlen(options->directory);
+        if (length >= PATH_MAX - 128) {
+            fprintf(stderr, "shm-exporter: --shm.dir: the path is too long\n");
+            return false;
+        }
+        memcpy(path, options->directory, length + 1);
+    } else if (libshm_directory(path, PATH_MAX - 128, warning, sizeof warning) != 0) {
+        fprintf(stderr, "shm-exporter: no directory of segments: %s\n", libshm_error_detail());
+        return false;
+    }
+    if (*warning)
+        log_event(LOG_WARN, "directory of the segments", "directory", path, "warning", warning, NULL);
+    return true;
+}
+
+static void log_start(const struct options *options, const char *directory)
+{
+    struct buffer names = {0};
+    for (size_t i = 0; i < options->n_names; i++)
+        buffer_printf(&names, "%s%s", i ? " " : "", options->names[i]);
+    log_event(LOG_INFO, "starting", "version", LIBSHM_VERSION, "directory", directory, "segments",
+              options->n_names ? buffer_string(&names) : "all", NULL);
+    buffer_free(&names);
+}
+
+static int wait_for_signal(const sigset_t *signals)
+{
+    int number = 0;
+    while (sigwait(signals, &number) != 0) {
+    }
+    return number;
+}
+
+static int serve(const struct options *options, const char *directory)
+{
+    static struct statistics statistics;
+    sigset_t signals;
+    char bound[LISTEN_ADDRESS_MAX], error[LISTEN_ERROR_MAX];
+    block_signals(&signals);
+    raise_file_limit();
+    if (!guard_install()) {
+        log_event(LOG_ERROR, "cannot install a signal handler", NULL);
+        return EXIT_FAILURE;
+    }
+    log_start(options, directory);
+    struct collector *collector = collector_new(directory, options, &statistics);
+    if (!collector || !collector_start(collector)) {
+        log_event(LOG_ERROR, "out of memory", NULL);
+        collector_free(collector);
+        return EXIT_FAILURE;
+    }
+    int fd = listen_open(options->listen_address, bound, error);
+    struct http *http = fd >= 0 ? http_start(fd, options, collector, &statistics) : NULL;
+    if (!http)
+        log_event(LOG_ERROR, "cannot listen", "reason", fd >= 0 ? "the server did not start" : error, NULL);
+    else
+        log_event(LOG_INFO, "listening", "address", bound, NULL);
+    if (http) {
+        log_event(LOG_INFO, "stopping", "signal", strsignal(wait_for_signal(&signals)), NULL);
+        http_quiesce(http);
+    }
+    collector_stop(collector);
+    if (http)
+        http_stop(http);
+    collector_free(collector);
+    return http ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    char error[OPTIONS_ERROR_MAX], directory[PATH_MAX];
+    int status;
+    switch (options_parse(argc, argv, &options, error)) {
+    case OPTIONS_HELP:
+        status = print_help();
+        break;
+    case OPTIONS_VERSION:
+        status = print_version();
+        break;
+    case OPTIONS_ERROR:
+        fprintf(stderr, "shm-exporter: %s\n", error);
+        status = EXIT_USAGE;
+        break;
+    default:
+        log_set_level(options.log_level);
+        status = find_directory(&options, directory) ? serve(&options, directory) : EXIT_FAILURE;
+    }
+    options_free(&options);
+    return status;
+}

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command line, see options.h. Flags are a table; each line has the function that takes its value. */
+#include "options.h"
+#include "buffer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef bool take_value(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX]);
+
+static bool take_listen_address(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    (void)error;
+    options->listen_address = value; /* checked when it is bound */
+    return true;
+}
+
+static bool take_telemetry_path(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    static const char *const taken[] = {"/-/healthy", "/-/ready"};
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+        if (strcmp(value, taken[i]) == 0) {
+            snprintf(error, OPTIONS_ERROR_MAX, "--web.telemetry-path: %s has another use", value);
+            return false;
+        }
+    }
+    bool plain = value[0] == '/';
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++)
+        plain = plain && *c > ' ' && *c < 0x7f && !strchr("?#%\"<>", *c);
+    if (!plain) {
+        snprintf(error, OPTIONS_ERROR_MAX,
+                 "--web.telemetry-path: '%.100s' must begin with '/' and be printable ASCII without spaces or ?#%%\"<>",
+                 value);
+        return false;
+    }
+    options->telemetry_path = value;
+    return true;
+}
+
+static bool take_directory(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    if (!*value) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--shm.dir: needs a directory");
+        return false;
+    }
+    options->directory = value;
+    return true;
+}
+
+static bool take_segment_label(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    static const char *const names[] = {"auto", "always", "never"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            options->segment_label = (enum segment_label)i;
+            return true;
+        }
+    }
+    snprintf(error, OPTIONS_ERROR_MAX, "--shm.segment-label: '%.100s' must be auto, always or never", value);
+    return false;
+}
+
+static bool take_log_level(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    if (log_level_parse(value, &options->log_level))
+        return true;
+    snprintf(error, OPTIONS_ERROR_MAX, "--log.level: '%.100s' must be debug, info, warn or error", value);
+    return false;
+}
+
+static const struct flag {
+    const char *name;
+    const char *value; /* what stands for the value in --help; NULL: takes none */
+    const char *help;
+    take_value *take;
+    enum options_result result; /* of a flag without a value */
+} flags[] = {
+    {"--web.listen-address", "HOST:PORT", "Where to listen; port 0 takes a free one. Default 127.0.0.1:9464.",
+     take_listen_address, OPTIONS_RUN},
+    {"--web.telemetry-path", "PATH", "Path of the metrics. Default /metrics.", take_telemetry_path, OPTIONS_RUN},
+    {"--shm.dir", "DIR",
+     "Directory of the segments. Default: $LIBSHM_DIR, /run/libshm, $XDG_RUNTIME_DIR/libshm, /dev/shm/libshm-UID: the "
+     "first that applies.",
+     take_directory, OPTIONS_RUN},
+    {"--shm.segment-label", "WHEN",
+     "Label every series with its segment: always, never, or auto, which is always unless one segment was named. "
+     "Default auto.",
+     take_segment_label, OPTIONS_RUN},
+    {"--log.level", "LEVEL", "Log what is at least so important: debug, info, warn, error. Default info.",
+     take_log_level, OPTIONS_RUN},
+    {"--version", NULL, "Print the version and exit.", NULL, OPTIONS_VERSION},
+    {"--help", NULL, "Print this and exit.", NULL, OPTIONS_HELP},
+};
+
+static const struct flag *find_flag(const char *text, size_t length)
+{
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (strlen(flags[i].name) == length && memcmp(flags[i].name, text, length) == 0)
+            return &flags[i];
+    return NULL;
+}
+
+bool segment_name_valid(const char *name)
+{
+    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    size_t length = strlen(name);
+    return length >= 1 && length <= 64 && strchr(first, name[0]) &&
+           1 + strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
+}
+
+static bool take_name(struct options *options, const char *name, char error[OPTIONS_ERROR_MAX])
+{
+    if (!segment_name_valid(name)) {
+        snprintf(error, OPTIONS_ERROR_MAX,
+                 "'%.100s' is no name of a segment: letters, digits, '_', '.', '-', at most 64, not '.' or '-' first%s",
+                 name, strchr(name, '/') ? "; the directory goes into --shm.dir" : "");
+        return false;
+    }
+    for (size_t i = 0; i < options->n_names; i++)
+        if (strcmp(options->names[i], name) == 0)
+            return true;
+    options->names[options->n_names++] = name;
+    return true;
+}
+
+enum options_result options_parse(int argc, char **argv, struct options *options, char error[OPTIONS_ERROR_MAX])
+{
+    *options = (struct options){
+        .names = calloc((size_t)argc + 1, sizeof *options->names),
+        .listen_address = "127.0.0.1:9464",
+        .telemetry_path = "/metrics",
+        .log_level = LOG_INFO,
+    };
+    if (!options->names) {
+        snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
+        return OPTIONS_ERROR;
+    }
+    bool only_names = false;
+    for (int i = 1; i < argc; i++) {
+        const char *argument = argv[i];
+        if (only_names || argument[0] != '-' || !argument[1]) {
+            if (!take_name(options, argument, error))
+                return OPTIONS_ERROR;
+            continue;
+        }
+        if (strcmp(argument, "--") == 0) {
+            only_names = true;
+            continue;
+        }
+        const char *value = strchr(argument, '=');
+        const struct flag *flag = find_flag(argument, value ? (size_t)(value - argument) : strlen(argument));
+        if (!flag) {
+            snprintf(error, OPTIONS_ERROR_MAX, "unknown flag %.100s (see --help)", argument);
+            return OPTIONS_ERROR;
+        }
+        if (!flag->value && value) {
+            snprintf(error, OPTIONS_ERROR_MAX, "%s takes no value", flag->name);
+            return OPTIONS_ERROR;
+        }
+        if (!flag->value)
+            return flag->result;
+        value = value ? value + 1 : i + 1 < argc ? argv[++i] : NULL;
+        if (!value) {
+            snprintf(error, OPTIONS_ERROR_MAX, "%s needs a value: %s=%s", flag->name, flag->name, flag->value);
+            return OPTIONS_ERROR;
+        }
+        if (!flag->take(options, value, error))
+            return OPTIONS_ERROR;
+    }
+    return OPTIONS_RUN;
+}
+
+void options_free(struct options *options)
+{
+    free(options->names);
+    options->names = NULL;
+}
+
+/* Words of `text`, wrapped at column 80, each line indented by eight. */
+static void append_wrapped(struct buffer *out, const char *text)
+{
+    size_t column = 0;
+    while (*text) {
+        size_t word = strcspn(text, " ");
+        if (column && column + 1 + word > 72) {
+            buffer_append(out, "\n", 1);
+            column = 0;
+        }
+        buffer_append_string(out, column ? " " : "        ");
+        buffer_append(out, text, word);
+        column += word + (column != 0);
+        text += word;
+        text += strspn(text, " ");
+    }
+    buffer_append(out, "\n", 1);
+}
+
+void options_help(struct buffer *out)
+{
+    buffer_append_string(out, "Usage: shm-exporter [FLAG...] [NAME...]\n\n"
+                              "Serves libshm segments as Prometheus metrics: the segments NAME..., or all of the\n"
+                              "directory. A segment may appear, be replaced or disappear at any time.\n\nFlags:\n");
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        buffer_printf(out, "  %s%s%s\n", flags[i].name, flags[i].value ? "=" : "",
+                      flags[i].value ? flags[i].value : "");
+        append_wrapped(out, flags[i].help);
+    }
+}
+
+bool options_add_segment_label(const struct options *options)
+{
+    if (options->segment_label == SEGMENT_LABEL_AUTO)
+        return options->n_names != 1;
+    return options->segment_label == SEGMENT_LABEL_ALWAYS;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The command line. */
+#ifndef EXPORTER_OPTIONS_H
+#define EXPORTER_OPTIONS_H
+
+#include "log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum segment_label {
+    SEGMENT_LABEL_AUTO, /* unless exactly one segment was named */
+    SEGMENT_LABEL_ALWAYS,
+    SEGMENT_LABEL_NEVER,
+};
+
+struct options {
+    const char **names; /* segments named on the command line; none: all of the directory */
+    size_t n_names;
+    const char *listen_address;
+    const char *telemetry_path;
+    const char *directory; /* NULL: the library's rule */
+    enum segment_label segment_label;
+    enum log_level log_level;
+};
+
+enum options_result {
+    OPTIONS_RUN,
+    OPTIONS_HELP,
+    OPTIONS_VERSION,
+    OPTIONS_ERROR,
+};
+
+#define OPTIONS_ERROR_MAX 256
+
+/* Reads argv[1..argc). Strings of `options` point into argv. OPTIONS_ERROR: `error` says what is wrong and what would
+ * be right. options_free also after an error. */
+enum options_result options_parse(int argc, char **argv, struct options *options, char error[OPTIONS_ERROR_MAX]);
+void options_free(struct options *options);
+
+/* The text of --help. */
+struct buffer;
+void options_help(struct buffer *out);
+
+/* Does every series get a label `segment`? */
+bool options_add_segment_label(const struct options *options);
+
+/* [A-Za-z0-9_][A-Za-z0-9_.-]{0,63} */
+bool segment_name_valid(const char *name);
+
+#endif
