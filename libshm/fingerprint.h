@@ -20,10 +20,4 @@ static inline uint64_t libshm_fingerprint_add(uint64_t fingerprint, struct libsh
     return fingerprint ^ fingerprint >> 32;
 }
 
-/* A live gauge: from START, this for each living process with a value, in any order. */
-static inline uint64_t libshm_fingerprint_add_process(uint64_t fingerprint, uint64_t serial, double value)
-{
-    return fingerprint + libshm_fingerprint_add(LIBSHM_FINGERPRINT_START, (struct libshm_cell){serial, value});
-}
-
 #endif

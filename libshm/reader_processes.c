@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "libshm/cell.h"
-#include "libshm/fingerprint.h"
 #include "libshm/reader_internal.h"
 #include "libshm/text.h"
 
@@ -111,7 +110,7 @@ static uint32_t mode_of(const struct libshm_reader *r, uint32_t live)
     return ((struct libshm_reader_family *)r->families.data)[family].view.gauge_mode;
 }
 
-static int merge(struct libshm_reader *r, const struct libshm_reader_share *share, uint64_t serial)
+static int merge(struct libshm_reader *r, const struct libshm_reader_share *share)
 {
     struct libshm_reader_dynamic *d = dynamic_of(r, share->live);
     double *value = &d->value.fractional;
@@ -133,7 +132,6 @@ static int merge(struct libshm_reader *r, const struct libshm_reader_share *shar
         ((struct libshm_reader_share *)r->all.data)[r->n_all++] = *share;
     }
     d->processes++;
-    d->fingerprint = libshm_fingerprint_add_process(d->fingerprint, serial, share->value);
     return 0;
 }
 
@@ -167,7 +165,7 @@ static int read_process(struct libshm_reader *r, const struct libshm_slot_entry 
     if (__atomic_load_n(&entry->serial, __ATOMIC_RELAXED) != view->serial)
         return 0;
     for (uint32_t i = 0; i < n_shares && !error; i++)
-        error = merge(r, &shares[i], view->serial);
+        error = merge(r, &shares[i]);
     return error;
 }
 
@@ -222,7 +220,6 @@ int libshm_reader_processes(struct libshm_reader *r)
     for (uint32_t i = 0; i < r->n_live; i++) {
         struct libshm_reader_dynamic *d = dynamic_of(r, i);
         d->value.fractional = 0;
-        d->fingerprint = LIBSHM_FINGERPRINT_START;
         d->processes = 0;
     }
     for (uint32_t n = 0; n < count; n++) {

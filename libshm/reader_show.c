@@ -41,8 +41,8 @@ static bool visible(const struct libshm_reader *r, const struct libshm_reader_dy
     if (d->lost || (state != LIBSHM_STATE_LIVE && state != LIBSHM_STATE_HIDDEN) ||
         LIBSHM_STATUS_GENERATION(status) != all_series(r)[d->number].generation)
         return false;
-    if (d->live && f->gauge_mode != LIBSHM_GAUGE_SUM && d->processes == 0)
-        return false;
+    if (d->live) /* goes with its processes, whatever the TTL */
+        return f->gauge_mode == LIBSHM_GAUGE_SUM || d->processes > 0;
     /* A sweep stores the time before the fingerprint: with a new fingerprint comes its time. */
     uint64_t fingerprint = __atomic_load_n(&d->entry->fingerprint, __ATOMIC_ACQUIRE);
     uint64_t moved = __atomic_load_n(&d->entry->moved_ns, __ATOMIC_RELAXED);
