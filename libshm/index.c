@@ -5,40 +5,9 @@
 #include <string.h>
 
 #include "libshm/internal.h"
+#include "libshm/labels.h"
 
 enum { LOG2_LEAST = 9 };
-
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-    __extension__ unsigned __int128 product = (unsigned __int128)a * b; /* folded multiply, as wyhash does */
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-uint64_t libshm_hash_bytes(uint64_t hash, const void *bytes, size_t length)
-{
-    const unsigned char *p = bytes;
-    uint64_t a = 0, b = 0;
-    hash ^= length * UINT64_C(0xa0761d6478bd642f);
-    for (; length > 16; p += 16, length -= 16) {
-        memcpy(&a, p, 8);
-        memcpy(&b, p + 8, 8);
-        hash = mix(a ^ UINT64_C(0xe7037ed1a0b428db), b ^ hash);
-    }
-    if (length >= 8) { /* the two words overlap */
-        memcpy(&a, p, 8);
-        memcpy(&b, p + length - 8, 8);
-    } else if (length >= 4) {
-        uint32_t low, high;
-        memcpy(&low, p, 4);
-        memcpy(&high, p + length - 4, 4);
-        a = low;
-        b = high;
-    } else if (length > 0) {
-        a = (uint64_t)p[0] << 16 | (uint64_t)p[length / 2] << 8 | p[length - 1];
-        b = 0;
-    }
-    return mix(a ^ UINT64_C(0xe7037ed1a0b428db), b ^ hash);
-}
 
 uint32_t libshm_family_hash(const char *name, size_t length)
 {

@@ -70,10 +70,11 @@ struct libshm_segment {
     char *path; /* absolute */
     dev_t device;
     ino_t inode;
-    unsigned opens; /* how often libshm_open gave it out */
-    uint16_t id;    /* 1.. in libshm_segments */
-    bool per_cpu;   /* this process may use CPU lanes */
-    int lock_fd;    /* while locked */
+    unsigned opens;     /* how often libshm_open gave it out */
+    uint16_t id;        /* 1.. in libshm_segments */
+    bool per_cpu;       /* this process may use CPU lanes */
+    int lock_fd;        /* while locked */
+    uint64_t lock_byte; /* the same: which byte is locked */
     /* attach */
     uint64_t attach_serial;
     uint32_t attach; /* number */
@@ -198,7 +199,6 @@ LIBSHM_HIDDEN uint64_t libshm_cells_fingerprint(const struct libshm_segment *seg
 LIBSHM_HIDDEN void libshm_cell_store(struct libshm_cell *cell, struct libshm_cell value); /* one 16-byte change */
 
 /* ---- index.c ---- */
-LIBSHM_HIDDEN uint64_t libshm_hash_bytes(uint64_t hash, const void *bytes, size_t length);
 LIBSHM_HIDDEN bool libshm_index_find_series(const struct libshm_segment *segment, uint32_t family,
                                             const struct libshm_labels *labels, struct libshm_found *found);
 LIBSHM_HIDDEN struct libshm_family_entry *libshm_index_find_family(const struct libshm_segment *segment,

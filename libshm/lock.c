@@ -66,17 +66,21 @@ int libshm_reopen(const struct libshm_segment *segment)
     return fd;
 }
 
-/* Waits for the byte. 0, or LIBSHM_E_BUSY after `patience_ns` during which nobody made progress. */
+/* Waits for the byte. 0, or LIBSHM_E_BUSY after `patience_ns` during which nobody made progress, and in any case after
+ * MOST_PATIENCES times that: the progress counter is a word that any writer could spoil. */
 static int wait_for_lock(struct libshm_segment *segment, int fd, uint64_t patience_ns)
 {
+    enum { MOST_PATIENCES = 40 };
     struct libshm_header *header = segment->header;
     uint64_t progress = __atomic_load_n(&header->lock_progress, __ATOMIC_RELAXED);
-    uint64_t since = libshm_now_ns(CLOCK_MONOTONIC);
+    uint64_t since = libshm_now_ns(CLOCK_MONOTONIC), start = since;
     for (unsigned tries = 0;; tries++) {
         uint64_t epoch = __atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE);
         if (byte_lock(fd, LIBSHM_INSERT_LOCK + (epoch & 0xffff), F_WRLCK) == 0) {
-            if (__atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE) == epoch)
+            if (__atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE) == epoch) {
+                segment->lock_byte = LIBSHM_INSERT_LOCK + (epoch & 0xffff);
                 return 0;
+            }
             byte_lock(fd, LIBSHM_INSERT_LOCK + (epoch & 0xffff), F_UNLCK); /* passed by meanwhile */
             continue;
         }
@@ -100,7 +104,7 @@ static int wait_for_lock(struct libshm_segment *segment, int fd, uint64_t patien
                 continue;
             }
         }
-        if (now - since >= patience_ns)
+        if (now - since >= patience_ns || now - start >= MOST_PATIENCES * patience_ns)
             return LIBSHM_E_BUSY;
         if (tries < 16)
             sched_yield();
@@ -144,7 +148,7 @@ void libshm_insert_unlock(struct libshm_segment *segment)
     LIBSHM_POINT();
     __atomic_store_n(&header->lock_owner, 0, __ATOMIC_RELEASE);
     /* unlocked explicitly: a child made by _Fork may have inherited the description */
-    byte_lock(segment->lock_fd, LIBSHM_INSERT_LOCK + (header->lock_epoch & 0xffff), F_UNLCK);
+    byte_lock(segment->lock_fd, segment->lock_byte, F_UNLCK);
     close(segment->lock_fd);
     segment->lock_fd = -1;
 }

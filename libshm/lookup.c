@@ -22,23 +22,27 @@
 #include <unistd.h>
 
 #include "libshm/internal.h"
+#include "libshm/labels.h"
 
 enum { FIRST_SLOTS = 64, MOST_LANES = 256, TRIM_INTERVAL_NS = 1000000000 };
 
+/* What a hit looks at comes first, in one or two cache lines; the rest follows the key. */
 struct child {
-    struct child *next; /* among the retired */
     const struct libshm_family *family;
-    const uint64_t *status; /* of the series, in the segment */
-    uint64_t generation;
+    uint32_t bytes; /* of the key */
     uint32_t series;
-    uint32_t bytes;
     union {
         libshm_counter counter;
         libshm_gauge gauge;
         libshm_histogram histogram;
     };
-    uint16_t length[LIBSHM_MAX_LABELS];
-    char values[];
+    char key[]; /* u16 lengths, then the values; padded to 8; struct origin */
+};
+
+struct origin {
+    struct child *next;     /* among the retired */
+    const uint64_t *status; /* of the series, in the segment */
+    uint64_t generation;
 };
 
 struct table {
@@ -64,9 +68,21 @@ struct libshm_lookup {
     libshm_counter in[2], out[2];
     char *lanes; /* baseline page (unused), one atomic lane, CPU lanes; wiped on fork */
     size_t lanes_size;
+    uint64_t removals; /* atomic: header.removals when every entry was known to be good */
+    const uint64_t *removals_now;
     struct waiting now, later; /* for the grace period that runs; for the one after it */
     uint64_t trimmed_ns;
 };
+
+static size_t origin_at(uint32_t bytes)
+{
+    return offsetof(struct child, key) + (((size_t)bytes + 7) & ~(size_t)7);
+}
+
+static struct origin *origin(const struct child *child)
+{
+    return (struct origin *)(void *)((char *)(uintptr_t)child + origin_at(child->bytes));
+}
 
 static int membarrier(int command)
 {
@@ -101,6 +117,8 @@ struct libshm_lookup *libshm_lookup_new(struct libshm_segment *segment)
         libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
         return NULL;
     }
+    lookup->removals_now = &segment->header->removals;
+    lookup->removals = __atomic_load_n(lookup->removals_now, __ATOMIC_ACQUIRE);
     madvise(lookup->lanes, lookup->lanes_size, MADV_WIPEONFORK);
     lookup->fence = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) != 0;
     struct libshm_cell *first = (struct libshm_cell *)(void *)(lookup->lanes + 2 * LIBSHM_PAGE);
@@ -115,7 +133,7 @@ static void free_waiting(struct libshm_segment *segment, struct waiting *waiting
 {
     while (waiting->children) {
         struct child *child = waiting->children;
-        waiting->children = child->next;
+        waiting->children = origin(child)->next;
         if (segment)
             libshm_unhold(segment, child->series);
         free(child);
@@ -185,32 +203,43 @@ static bool nobody_in(const struct libshm_lookup *lookup, uint32_t phase)
 
 /* ---- the table: changes under the mutex ---- */
 
-static struct child *find(const struct table *table, const struct libshm_family *family,
-                          const struct libshm_labels *labels)
+static inline bool same_key(const struct child *child, const struct libshm_labels *labels)
+{
+    const char *key = child->key;
+    if (child->bytes != labels->bytes || !libshm_same_bytes(key, (const char *)labels->length, labels->n * 2))
+        return false;
+    key += labels->n * 2;
+    for (uint32_t n = 0; n < labels->n; key += labels->length[n], n++)
+        if (!libshm_same_bytes(key, labels->values[n], labels->length[n]))
+            return false;
+    return true;
+}
+
+static inline struct child *find(const struct table *table, const struct libshm_family *family,
+                                 const struct libshm_labels *labels)
 {
     for (uint32_t i = (uint32_t)labels->hash;; i++) {
         const struct slot *slot = &table->slot[i & table->mask];
         struct child *child = __atomic_load_n(&slot->child, __ATOMIC_ACQUIRE);
         if (!child)
             return NULL;
-        if (slot->hash != labels->hash || child == &forgotten || child->family != family ||
-            child->bytes != labels->bytes)
-            continue;
-        bool same = true;
-        const char *value = child->values;
-        for (uint32_t n = 0; same && n < labels->n; n++) {
-            same = child->length[n] == labels->length[n] && memcmp(value, labels->values[n], labels->length[n]) == 0;
-            value += labels->length[n];
-        }
-        if (same)
+        if (slot->hash == labels->hash && child != &forgotten && child->family == family && same_key(child, labels))
             return child;
     }
 }
 
-static inline bool usable(const struct child *child)
+static bool usable(const struct child *child)
 {
-    uint64_t status = libshm_status(child->status);
-    return LIBSHM_STATUS_GENERATION(status) == child->generation && libshm_status_shown(status);
+    const struct origin *from = origin(child);
+    uint64_t status = libshm_status(from->status);
+    return LIBSHM_STATUS_GENERATION(status) == from->generation && libshm_status_shown(status);
+}
+
+/* The same for a hit: as long as no series of the segment was removed, none needs to be looked at. */
+static inline bool still_good(const struct libshm_lookup *lookup, const struct child *child)
+{
+    uint64_t known = __atomic_load_n(&lookup->removals, __ATOMIC_ACQUIRE);
+    return __builtin_expect(__atomic_load_n(lookup->removals_now, __ATOMIC_RELAXED) == known, 1) || usable(child);
 }
 
 static void place(struct table *table, uint64_t hash, struct child *child)
@@ -270,17 +299,20 @@ void libshm_lookup_trim(struct libshm_segment *segment)
     if (now - lookup->trimmed_ns < TRIM_INTERVAL_NS && lookup->trimmed_ns != 0)
         return;
     lookup->trimmed_ns = now;
+    uint64_t removals = __atomic_load_n(lookup->removals_now, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i <= lookup->table->mask; i++) {
         struct child *child = lookup->table->slot[i].child;
         if (!child || child == &forgotten)
             continue;
-        uint64_t status = libshm_status(child->status);
-        if (LIBSHM_STATUS_GENERATION(status) == child->generation && LIBSHM_STATUS_STATE(status) == LIBSHM_STATE_LIVE)
+        uint64_t status = libshm_status(origin(child)->status);
+        if (LIBSHM_STATUS_GENERATION(status) == origin(child)->generation &&
+            LIBSHM_STATUS_STATE(status) == LIBSHM_STATE_LIVE)
             continue;
         __atomic_store_n(&lookup->table->slot[i].child, &forgotten, __ATOMIC_RELEASE);
-        child->next = lookup->later.children;
+        origin(child)->next = lookup->later.children;
         lookup->later.children = child;
     }
+    __atomic_store_n(&lookup->removals, removals, __ATOMIC_RELEASE);
     grace(segment, lookup);
 }
 
@@ -312,21 +344,20 @@ static void remember(struct libshm_family *family, const struct libshm_labels *l
                      const struct handles *handles)
 {
     struct libshm_lookup *lookup = family->segment->lookup;
-    struct child *child = make_room(lookup) ? calloc(1, sizeof *child + labels->bytes) : NULL;
+    size_t size = (origin_at(labels->bytes) + sizeof(struct origin) + 63) & ~(size_t)63;
+    struct child *child = make_room(lookup) ? aligned_alloc(64, size) : NULL;
     if (!child) { /* it works without */
         libshm_unhold(family->segment, found->number);
         return;
     }
     child->family = family;
-    child->status = &found->entry->status;
-    child->generation = found->generation;
-    child->series = found->number;
     child->bytes = labels->bytes;
-    char *to = child->values;
-    for (uint32_t n = 0; n < labels->n; to += labels->length[n], n++) {
-        child->length[n] = labels->length[n];
+    child->series = found->number;
+    *origin(child) = (struct origin){.status = &found->entry->status, .generation = found->generation};
+    char *to = child->key + labels->n * 2;
+    memcpy(child->key, labels->length, labels->n * 2);
+    for (uint32_t n = 0; n < labels->n; to += labels->length[n], n++)
         memcpy(to, labels->values[n], labels->length[n]);
-    }
     if (libshm_cell_kind(family->type, family->gauge_mode) != LIBSHM_CELLS_PER_CPU)
         child->gauge = handles->gauge;
     else if (family->type == LIBSHM_TYPE_COUNTER)
@@ -360,19 +391,24 @@ static void miss(struct libshm_family *family, const struct libshm_labels *label
     remember(family, labels, &found, handles);
 }
 
+static void refuse(const struct libshm_family *family)
+{
+    if (family)
+        LIBSHM_COUNT(family->segment, rejected, 1);
+    libshm_update_dropped(family ? family->segment->id : 0);
+}
+
 /* One operation on what the labels name. `type` is that of the operation; `what` is done to `handle`. */
 #define WITH(kind, fits, what)                                                                                         \
     struct libshm_labels labels;                                                                                       \
-    if (!family || !(fits) || libshm_labels_set(family, values, &labels) != 0) {                                       \
-        if (family)                                                                                                    \
-            LIBSHM_COUNT(family->segment, rejected, 1);                                                                \
-        libshm_update_dropped(family ? family->segment->id : 0);                                                       \
+    if (!family || !(fits) || !libshm_labels_scan(family, values, &labels)) {                                          \
+        refuse(family);                                                                                                \
         return;                                                                                                        \
     }                                                                                                                  \
     struct libshm_lookup *lookup = family->segment->lookup;                                                            \
     uint32_t phase = enter(lookup);                                                                                    \
     const struct child *child = find(__atomic_load_n(&lookup->table, __ATOMIC_ACQUIRE), family, &labels);              \
-    if (__builtin_expect(child && usable(child), 1)) {                                                                 \
+    if (__builtin_expect(child && still_good(lookup, child), 1)) {                                                     \
         const libshm_##kind *handle = &child->kind;                                                                    \
         what;                                                                                                          \
         leave(lookup, phase);                                                                                          \

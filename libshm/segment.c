@@ -50,9 +50,14 @@ __attribute__((constructor(101))) static void find_rseq(void)
 
 /* ---- what is dropped ---- */
 
+static struct libshm_segment *open_segment(unsigned id)
+{
+    return id <= LIBSHM_MAX_SEGMENTS ? __atomic_load_n(&libshm_segments[id], __ATOMIC_ACQUIRE) : NULL;
+}
+
 void libshm_update_dropped(unsigned segment)
 {
-    struct libshm_segment *s = segment <= LIBSHM_MAX_SEGMENTS ? libshm_segments[segment] : NULL;
+    struct libshm_segment *s = open_segment(segment);
     if (s)
         LIBSHM_COUNT(s, dropped_updates, 1);
     else
@@ -61,7 +66,7 @@ void libshm_update_dropped(unsigned segment)
 
 void libshm_value_dropped(unsigned segment)
 {
-    struct libshm_segment *s = segment <= LIBSHM_MAX_SEGMENTS ? libshm_segments[segment] : NULL;
+    struct libshm_segment *s = open_segment(segment);
     if (s)
         LIBSHM_COUNT(s, dropped_values, 1);
     else

@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "libshm/internal.h"
+#include "libshm/labels.h"
 
 int libshm_labels_set(const struct libshm_family *family, const char *const *values, struct libshm_labels *labels)
 {
     uint32_t n = 0;
-    labels->values = values;
+    if (libshm_labels_scan(family, values, labels))
+        return 0;
     labels->bytes = 0;
-    labels->hash = UINT64_C(0x589965cc75374cc3) + family->number;
     for (; values && values[n]; n++) {
         if (n == family->n_labels)
             return libshm_error_set(LIBSHM_E_INVALID, "%s has %u labels; more values than that were given",
@@ -20,19 +21,13 @@ int libshm_labels_set(const struct libshm_family *family, const char *const *val
         if (length > LIBSHM_MAX_LABEL_VALUE)
             return libshm_error_set(LIBSHM_E_INVALID, "value %u of %s has %zu bytes; at most %u", n + 1, family->name,
                                     length, LIBSHM_MAX_LABEL_VALUE);
-        labels->length[n] = (uint16_t)length;
         labels->bytes += (uint32_t)length + 2;
-        labels->hash = libshm_hash_bytes(labels->hash, values[n], length);
     }
     if (n != family->n_labels)
         return libshm_error_set(LIBSHM_E_INVALID, "%s has %u labels; %u values were given", family->name,
                                 family->n_labels, n);
-    if (labels->bytes > LIBSHM_MAX_TEXT)
-        return libshm_error_set(LIBSHM_E_INVALID,
-                                "the label values of a series of %s have %u bytes together; at most %u", family->name,
-                                labels->bytes, LIBSHM_MAX_TEXT);
-    labels->n = n;
-    return 0;
+    return libshm_error_set(LIBSHM_E_INVALID, "the label values of a series of %s have %u bytes together; at most %u",
+                            family->name, labels->bytes, LIBSHM_MAX_TEXT);
 }
 
 static int labels_check(const struct libshm_family *family, const struct libshm_labels *labels)

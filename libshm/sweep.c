@@ -14,6 +14,7 @@ void libshm_directory_changed(struct libshm_segment *segment)
 /* Journaled: out of the index and of the family's count. */
 static void unlist(struct libshm_segment *segment, uint32_t number, const struct libshm_series_entry *entry)
 {
+    __atomic_fetch_add(&segment->header->removals, 1, __ATOMIC_RELEASE); /* cached look-ups check their series again */
     struct libshm_family_entry *family = libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, entry->family);
     if (family && family->overflow_series == number + 1)
         libshm_journal_store32(segment, &family->overflow_series, 0);
