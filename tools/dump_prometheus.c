@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *exposition_type(uint32_t type)
 {
@@ -36,6 +37,28 @@ static void escape(FILE *out, const char *text, int quote)
     }
 }
 
+/* The inode of this process's pid namespace; 0: unknown. */
+static uint64_t own_namespace(void)
+{
+    static uint64_t inode;
+    struct stat status;
+    if (inode == 0 && stat("/proc/self/ns/pid", &status) == 0)
+        inode = status.st_ino;
+    return inode;
+}
+
+static int one_per_process(const libshm_family_view *family)
+{
+    return family->type == LIBSHM_TYPE_GAUGE && family->gauge_mode == LIBSHM_GAUGE_ALL;
+}
+
+/* A label of the family that has the name of one that is added is renamed, as Prometheus does it. */
+static const char *prefix_of(const libshm_family_view *family, uint32_t label)
+{
+    const char *name = family->label_names[label];
+    return one_per_process(family) && (strcmp(name, "pid") == 0 || strcmp(name, "pid_ns") == 0) ? "exported_" : "";
+}
+
 /* name{labels,le="..."}, followed by a space. */
 static void sample(FILE *out, const libshm_family_view *family, const libshm_series_view *series, const char *suffix,
                    const char *le)
@@ -43,13 +66,15 @@ static void sample(FILE *out, const libshm_family_view *family, const libshm_ser
     const char *separator = "{";
     fprintf(out, "%s%s", family->name, suffix);
     for (uint32_t i = 0; i < family->n_labels; i++) {
-        fprintf(out, "%s%s=\"", separator, family->label_names[i]);
+        fprintf(out, "%s%s%s=\"", separator, prefix_of(family, i), family->label_names[i]);
         escape(out, series->label_values[i], 1);
         fputc('"', out);
         separator = ",";
     }
-    if (family->gauge_mode == LIBSHM_GAUGE_ALL && family->type == LIBSHM_TYPE_GAUGE) {
-        fprintf(out, "%spid=\"%" PRIu32 "\",process=\"%" PRIu64 "\"", separator, series->pid, series->process);
+    if (one_per_process(family)) {
+        fprintf(out, "%spid=\"%" PRIu32 "\"", separator, series->pid);
+        if (series->pid_ns != own_namespace()) /* a pid of another namespace says nothing alone */
+            fprintf(out, ",pid_ns=\"%" PRIu64 "\"", series->pid_ns);
         separator = ",";
     }
     if (le) {

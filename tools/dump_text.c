@@ -29,7 +29,7 @@ static void segment(const struct dump *dump, FILE *out)
     print_escaped(out, dump->path, strlen(dump->path), 0);
     fprintf(out, "\nformat     version %" PRIu32 ", hot ABI %" PRIu32, header->format_version, header->hot_abi);
     feature_words(header, out);
-    fputs(", made by libshm ", out);
+    fputs(", made by ", out);
     print_escaped(out, header->creator, strnlen(header->creator, sizeof header->creator), 0);
     fprintf(out, "\ncreated    %s, id %016" PRIx64 "\n", format_time(snapshot->created_ns, a), snapshot->segment_id);
     fprintf(out, "kernel     %s\n",

@@ -30,7 +30,7 @@ enum { EXIT_FAILED = 1 };
 
 static int explain(const char *what, const char *path, int error)
 {
-    complain("cannot %s %s: %s: %s", what, path, libshm_strerror(error), libshm_error_detail());
+    complain("cannot %s %s: %s", what, path, libshm_error_detail());
     return EXIT_FAILED;
 }
 

@@ -47,9 +47,9 @@ static int code_of(int error)
                                                                                                    : EXIT_TROUBLE;
 }
 
-static int explain(const struct job *job, int error)
+static int explain(int error)
 {
-    complain("%s: %s: %s", job->path, libshm_strerror(error), libshm_error_detail());
+    complain("%s: %s", libshm_strerror(error), libshm_error_detail()); /* which names the file */
     return code_of(error);
 }
 
@@ -76,12 +76,12 @@ static void run(void *context)
     int own = fcntl(job->fd, F_DUPFD_CLOEXEC, 0);
     int error = libshm_reader_open_fd(own, job->path, &reader);
     if (error == 0 && (error = libshm_reader_snapshot(reader, &dump.snapshot)) != 0) {
-        job->code = explain(job, error);
+        job->code = explain(error);
         libshm_reader_close(reader);
         return;
     }
     if (error != 0) {
-        job->code = explain(job, error);
+        job->code = explain(error);
         return;
     }
     error = image_copy(job->fd, &dump.image);
