@@ -79,11 +79,14 @@ ORCHESTRATOR := $(if $(ORCHESTRATOR_OBJECTS),$(BUILD)/orchestrator)
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c)))
 TORTURE_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/torture/torture_*.c)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+# Programs that the scripts of these directories use.
+TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -sl '^int main' tests/cli/*.c tests/corrupt/*.c \
+    tests/e2e/*.c)))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
 
 .PHONY: all tests benches
 all: $(LIBRARIES) $(PROGRAMS) $(ORCHESTRATOR)
-tests: all $(UNIT_TESTS) $(TORTURE_TESTS)
+tests: all $(UNIT_TESTS) $(TORTURE_TESTS) $(TEST_HELPERS)
 benches: all $(BENCHES)
 
 # ---- compiling ------------------------------------------------------------------------------------------------------
@@ -149,7 +152,7 @@ $$(BUILD)/tests/$1: $$(OBJ)/tests/$1.o $$(call objects,$$(dir tests/$1)common*.c
 	@mkdir -p $$(@D)
 	$$(call say,LD)$$(LINK) $2 -o $$@ $$^ -lcmocka $$(if $$(filter %exporter.a,$$^),$$(EXPORTER_LIBS)) -lm $$(LDLIBS)
 endef
-$(foreach test,$(UNIT_TESTS) $(TORTURE_TESTS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),)))
+$(foreach test,$(UNIT_TESTS) $(TORTURE_TESTS) $(TEST_HELPERS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),)))
 $(foreach test,$(FUZZERS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),-fsanitize=fuzzer)))
 
 # Benchmarks use the shared library, as most users do; what is inlined is inlined all the same.
@@ -169,13 +172,13 @@ check:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
 	@+$(again) check-now
 check-now: tests
-	@$(RUN_TESTS) $(foreach suite,unit unit/atomic unit/valgrind torture torture/atomic cxx plugin cli e2e,$(suite)@$(BUILD))
+	@$(RUN_TESTS) $(foreach suite,unit unit/atomic unit/valgrind torture torture/atomic cxx plugin cli corrupt e2e,$(suite)@$(BUILD))
 
 # Without optimization beyond -O1 the reports are readable. A report ends the test.
 SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
 ASAN := $(SANITIZE) -fsanitize=address,undefined
 # TSan does not model fences: gcc says so at each of them.
-TSAN := $(SANITIZE) -fsanitize=thread $(if $(findstring gcc,$(CC)),-Wno-tsan)
+TSAN := $(SANITIZE) -fsanitize=thread $(if $(findstring clang,$(CC)),,-Wno-tsan)
 
 sanitize:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
