@@ -17,7 +17,7 @@ DOCDIR ?= $(PREFIX)/share/doc/libshm
 EXPORTER_PKGS := libmicrohttpd liburcu-bp
 TOOLS_PKGS := jansson
 DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libjansson-dev
-DEPS_RUN := git
+DEPS_RUN := git curl
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
     prometheus python3 python3-prometheus-client
 DEPS_LINT := clang-format cppcheck
