@@ -69,8 +69,8 @@ static inline bool libshm_same_bytes(const char *a, const char *b, size_t length
 }
 
 /* False: not as many values as the family has labels, or too long ones; libshm_labels_set() says which. */
-static inline bool libshm_labels_scan(const struct libshm_family *family, const char *const *values,
-                                      struct libshm_labels *labels)
+__attribute__((always_inline)) static inline bool
+libshm_labels_scan(const struct libshm_family *family, const char *const *values, struct libshm_labels *labels)
 {
     uint32_t n = family->n_labels, bytes = n * 2;
     uint64_t hash = UINT64_C(0x589965cc75374cc3) + family->number;
