@@ -20,7 +20,7 @@ DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-
 DEPS_RUN := git curl
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
     prometheus python3 python3-prometheus-client
-DEPS_LINT := clang-format cppcheck
+DEPS_LINT := clang-format cppcheck shellcheck
 
 # ---- how it is compiled ---------------------------------------------------------------------------------------------
 CC ?= cc
@@ -84,9 +84,10 @@ TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -sl '^int main' te
     tests/e2e/*.c)))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
 
-.PHONY: all tests benches
+.PHONY: all tests sanitized benches
 all: $(LIBRARIES) $(PROGRAMS) $(ORCHESTRATOR)
 tests: all $(UNIT_TESTS) $(TORTURE_TESTS) $(TEST_HELPERS)
+sanitized: all $(UNIT_TESTS) $(TORTURE_TESTS)
 benches: all $(BENCHES)
 
 # ---- compiling ------------------------------------------------------------------------------------------------------
@@ -184,8 +185,8 @@ sanitize:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
 	@+$(again) sanitize-now
 sanitize-now:
-	@+$(MAKE) BUILD='$(BUILD)/asan' CFLAGS='$(CFLAGS) $(ASAN)' tests
-	@+$(MAKE) BUILD='$(BUILD)/tsan' CFLAGS='$(CFLAGS) $(TSAN)' tests
+	@+$(MAKE) BUILD='$(BUILD)/asan' CFLAGS='$(CFLAGS) $(ASAN)' sanitized
+	@+$(MAKE) BUILD='$(BUILD)/tsan' CFLAGS='$(CFLAGS) $(TSAN)' sanitized
 	@$(RUN_TESTS) $(foreach way,asan tsan,$(foreach suite,unit torture,$(suite)@$(BUILD)/$(way)))
 
 # ---- longer tests, and benchmarks -----------------------------------------------------------------------------------
@@ -259,13 +260,15 @@ install-built: # what is in $(BUILD), without looking whether it is up to date
 
 # ---- housekeeping ---------------------------------------------------------------------------------------------------
 C_FILES = $(shell find include libshm exporter tools examples tests bench bindings -name '*.[ch]' -o -name '*.cc' 2>/dev/null | sort)
+SHELL_FILES = $(shell grep -rlsE '^\#!/bin/(ba)?sh' .ci scripts tests bench contrib examples)
 .PHONY: format lint clean help
 format:
 	clang-format -i $(C_FILES)
 lint:
 	@scripts/deps $(DEPS_LINT)
 	clang-format --dry-run -Werror $(C_FILES)
-	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -Iinclude -I. libshm exporter tools
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --suppress=ctuuninitvar --std=c11 -Iinclude -I. libshm exporter tools
+	shellcheck -x -S warning $(SHELL_FILES)
 clean:
 	rm -rf $(BUILD)
 help:
