@@ -80,8 +80,7 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c)))
 TORTURE_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/torture/torture_*.c)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # Programs that the scripts of these directories use.
-TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -sl '^int main' tests/cli/*.c tests/corrupt/*.c \
-    tests/e2e/*.c)))
+TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -sl '^int main' tests/cli/*.c tests/e2e/*.c)))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
 
 .PHONY: all tests sanitized benches
