@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What all benchmarks share: interleaved timing of short chunks, pinning, a second process, output and checks.
+ * bench/README.md says why it is measured in this way. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One thing to measure: `run` does `n` operations on `context`. bench_measure sets `n` (a chunk takes about 100 us),
+ * `ns` (median chunk, per operation) and `done` (operations over all chunks, calibration included). */
+struct bench_case {
+    const char *name; /* of the row: name_ns */
+    void (*run)(void *context, long n);
+    void *context;
+    long n;
+    double ns;
+    uint64_t done;
+};
+
+double bench_now(void);                   /* nanoseconds, CLOCK_MONOTONIC */
+double bench_median(double *v, size_t n); /* sorts v */
+double bench_quantile(double *sorted, size_t n, double q);
+void bench_pin(int cpu); /* this thread to the cpu-th of the CPUs it may use; exits 77 if there are too few */
+uint64_t bench_random(uint64_t *state);
+
+/* Chunks of all cases in turn, `chunks` times over, so that whatever the machine does to one it does to all. */
+void bench_measure(struct bench_case *cases, size_t n, int chunks);
+/* In turn alone (alone_ns[i]) and while a second process on the other CPU does the same operations all the time
+ * (cases[i].ns). `done` counts both processes. */
+void bench_measure_beside(struct bench_case *cases, size_t n, int chunks, double *alone_ns);
+
+void bench_report(const char *name, double value, const char *unit); /* one row of output */
+void bench_report_cases(const struct bench_case *cases, size_t n);
+/* How the machine did meanwhile (bench_measure looks), as rows machine_cycle_ns and machine_ops_per_cycle. */
+void bench_report_machine(void);
+
+/* Ends the program if what was counted is not what was done. */
+void bench_check(const char *what, double counted, double done);
+_Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A directory of its own for this process's segments, in memory; LIBSHM_DIR is set to it; removed at exit. */
+const char *bench_directory(void);
+/* A page that forked processes share, zero. */
+void *bench_shared_page(void);
+
+#define BENCH_COUNT(array) (sizeof(array) / sizeof *(array))
+/* Keeps the compiler from merging, moving or dropping what a loop does. */
+#define BENCH_BARRIER() __asm__ __volatile__("" ::: "memory")
+
+#endif

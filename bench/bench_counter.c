@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What does one update of a counter or gauge cost in one thread: inlined, through the shared library, on the atomic
+ * path; beside a plain add (the floor), a locked add, a compare-and-swap on a double and a mutex? */
+#include "models.h"
+
+#include <libshm.h>
+#include <stdlib.h>
+
+#define CHUNK(name, update)                                                                                            \
+    static void name(void *context, long n)                                                                            \
+    {                                                                                                                  \
+        for (long i = 0; i < n; i++)                                                                                   \
+            update;                                                                                                    \
+    }
+CHUNK(inlined, libshm_counter_add(context, 1))
+CHUNK(call, libshm_counter_add_call(context, 1))
+CHUNK(floating, libshm_counter_add_double(context, 0.5))
+CHUNK(floating_call, libshm_counter_add_double_call(context, 0.5))
+CHUNK(gauge_add, libshm_gauge_add(context, 0.5))
+CHUNK(gauge_set, libshm_gauge_set(context, (double)i))
+
+enum { INLINED, CALL, FLOAT, FLOAT_CALL, ATOMIC, ATOMIC_CALL, FLOAT_ATOMIC, COUNTERS };
+
+int main(void)
+{
+    bench_pin(0);
+    bench_directory();
+    static const char *const names[COUNTERS] = {"inlined_total",     "call_total",   "float_total",
+                                                "float_call_total",  "atomic_total", "atomic_call_total",
+                                                "float_atomic_total"};
+    libshm_counter counter[COUNTERS];
+    libshm_gauge added, set, live;
+    libshm_segment *segment, *forced;
+    if (libshm_open("bench", NULL, &segment))
+        bench_die("%s", libshm_error_detail());
+    setenv("LIBSHM_RSEQ", "0", 1);
+    if (libshm_open("forced", NULL, &forced))
+        bench_die("%s", libshm_error_detail());
+    for (int i = 0; i < COUNTERS; i++)
+        if (libshm_counter_define(i < ATOMIC ? segment : forced, &(libshm_metric){.name = names[i], .help = "Bench."},
+                                  &counter[i]))
+            bench_die("%s", libshm_error_detail());
+    if (libshm_gauge_define(segment, &(libshm_metric){.name = "added", .help = "Bench."}, &added) ||
+        libshm_gauge_define(segment, &(libshm_metric){.name = "set", .help = "Bench."}, &set) ||
+        libshm_gauge_define(segment, &(libshm_metric){.name = "live", .help = "Bench.", .gauge_mode = LIBSHM_GAUGE_SUM},
+                            &live))
+        bench_die("%s", libshm_error_detail());
+    struct model *models[5];
+    for (int i = 0; i < 5; i++)
+        models[i] = model_new();
+    struct bench_case cases[] = {
+        {.name = "plain_add", .run = plain_add, .context = models[0]},
+        {.name = "counter_inlined", .run = inlined, .context = &counter[INLINED]},
+        {.name = "counter_call", .run = call, .context = &counter[CALL]},
+        {.name = "counter_float", .run = floating, .context = &counter[FLOAT]},
+        {.name = "counter_float_call", .run = floating_call, .context = &counter[FLOAT_CALL]},
+        {.name = "counter_atomic", .run = inlined, .context = &counter[ATOMIC]},
+        {.name = "counter_atomic_call", .run = call, .context = &counter[ATOMIC_CALL]},
+        {.name = "counter_float_atomic", .run = floating, .context = &counter[FLOAT_ATOMIC]},
+        {.name = "plain_add_double", .run = plain_add_double, .context = models[1]},
+        {.name = "lock_add", .run = lock_add, .context = models[2]},
+        {.name = "cas_double", .run = cas_double, .context = models[3]},
+        {.name = "mutex", .run = mutex_add, .context = models[4]},
+        {.name = "gauge_add", .run = gauge_add, .context = &added},
+        {.name = "gauge_set", .run = gauge_set, .context = &set},
+        {.name = "gauge_live_add", .run = gauge_add, .context = &live},
+    };
+    bench_measure(cases, BENCH_COUNT(cases), 31);
+
+    static const double each[COUNTERS] = {1, 1, 0.5, 0.5, 1, 1, 0.5};
+    for (int i = 0; i < COUNTERS; i++)
+        bench_check(names[i], libshm_counter_value(&counter[i]), (double)cases[1 + i].done * each[i]);
+    bench_check("plain add", (double)models[0]->integer, (double)cases[0].done);
+    bench_check("lock add", (double)models[2]->integer, (double)cases[9].done);
+    bench_check("CAS double", models[3]->floating, (double)cases[10].done * 0.5);
+    bench_check("mutex", models[4]->locked.value, (double)cases[11].done * 0.5);
+    bench_check("gauge", libshm_gauge_value(&added), (double)cases[12].done * 0.5);
+    bench_check("live gauge", libshm_gauge_value(&live), (double)cases[14].done * 0.5);
+    bench_report_cases(cases, BENCH_COUNT(cases));
+    bench_report_machine();
+    libshm_close(forced);
+    libshm_close(segment);
+    return 0;
+}
