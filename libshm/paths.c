@@ -98,6 +98,7 @@ int libshm_directory_prepare(const char *wanted, char *path, size_t size, bool m
         if (ours && make && mkdir(path, 0755) != 0 && errno != EEXIST)
             return libshm_error_set(LIBSHM_E_SYSTEM, "cannot make the segment directory %s: %s", path, strerror(errno));
     }
+    errno = 0;
     if (lstat(path, &file) != 0 || (!S_ISDIR(file.st_mode) && !S_ISLNK(file.st_mode)))
         return libshm_error_set(errno == EACCES ? LIBSHM_E_PERMISSION : LIBSHM_E_NOT_FOUND,
                                 "the segment directory %s cannot be used: %s", path,
