@@ -163,7 +163,7 @@ void repository_remove(const struct repository *repository)
     remove_tree(repository->root);
 }
 
-/* ---- the merge lock --------------------------------------------------------------------------------------------
+/* ---- locks -----------------------------------------------------------------------------------------------------
  * The first byte of the file is + while the lock is held: who gets the lock and finds a + follows a holder that died.
  */
 static void repair(const struct repository *repository)
@@ -177,11 +177,12 @@ static void repair(const struct repository *repository)
     git(repository->main, "clean", "-ffdxq", NULL);
 }
 
-int repository_lock(const struct repository *repository)
+/* Without O_CLOEXEC: git commands inherit the lock, so that one which outlives a killed worker still keeps others out.
+ */
+static int take_lock(const struct repository *repository, const char *name)
 {
-    char path[REPOSITORY_PATH_MAX], held = 0;
-    snprintf(path, sizeof(path), "%s/merge.lock", repository->root);
-    /* Without O_CLOEXEC: git commands inherit it, so that one which outlives a killed worker still keeps others out. */
+    char path[REPOSITORY_PATH_MAX];
+    snprintf(path, sizeof(path), "%s/%s", repository->root, name);
     int lock = open(path, O_RDWR | O_CREAT, 0600);
     if (lock < 0)
         return -1;
@@ -192,6 +193,15 @@ int repository_lock(const struct repository *repository)
         }
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     }
+    return lock;
+}
+
+int repository_lock(const struct repository *repository)
+{
+    char held = 0;
+    int lock = take_lock(repository, "merge.lock");
+    if (lock < 0)
+        return -1;
     bool died = pread(lock, &held, 1, 0) == 1 && held == '+';
     if (pwrite(lock, "+", 1, 0) != 1) {
         close(lock);
@@ -218,15 +228,25 @@ void repository_worktree_path(const struct repository *repository, const char *n
 int repository_worktree_add(const struct repository *repository, const char *name, const char *base)
 {
     char path[REPOSITORY_PATH_MAX];
+    int lock = take_lock(repository, "worktrees.lock");
+    if (lock < 0)
+        return -1;
     repository_worktree_path(repository, name, path);
-    return git(repository->main, "worktree", "add", "--quiet", "--force", "-b", name, path, base, NULL) == 0 ? 0 : -1;
+    int status = git(repository->main, "worktree", "add", "--quiet", "--force", "-b", name, path, base, NULL);
+    close(lock);
+    return status == 0 ? 0 : -1;
 }
 
 int repository_worktree_remove(const struct repository *repository, const char *name)
 {
     char path[REPOSITORY_PATH_MAX];
+    int lock = take_lock(repository, "worktrees.lock");
+    if (lock < 0)
+        return -1;
     repository_worktree_path(repository, name, path);
-    return git(repository->main, "worktree", "remove", "--force", path, NULL) == 0 ? 0 : -1;
+    int status = git(repository->main, "worktree", "remove", "--force", path, NULL);
+    close(lock);
+    return status == 0 ? 0 : -1;
 }
 
 int repository_worktree_commit(const struct repository *repository, const char *name, const char *message)
@@ -236,16 +256,25 @@ int repository_worktree_commit(const struct repository *repository, const char *
     return git(path, "commit", "--quiet", "--all", "--message", message, NULL) == 0 ? 0 : -1;
 }
 
-void repository_clear(const struct repository *repository, const char *prefix)
+static void clear_worktrees(const struct repository *repository, const char *prefix)
 {
-    char path[PATH_MAX], pattern[REPOSITORY_NAME_MAX + 16], refs[4096];
-    int lock = repository_lock(repository);
+    char path[PATH_MAX];
+    int lock = take_lock(repository, "worktrees.lock");
     if (lock < 0)
         return;
     snprintf(path, sizeof(path), "%s/worktrees", repository->root);
     remove_matching(path, prefix, "");
     snprintf(path, sizeof(path), "%s/.git/worktrees", repository->main);
     remove_matching(path, prefix, "");
+    close(lock);
+}
+
+static void clear_branches(const struct repository *repository, const char *prefix)
+{
+    char path[PATH_MAX], pattern[REPOSITORY_NAME_MAX + 16], refs[4096];
+    int lock = repository_lock(repository);
+    if (lock < 0)
+        return;
     snprintf(path, sizeof(path), "%s/.git/refs/heads", repository->main);
     remove_matching(path, prefix, ".lock");
     snprintf(pattern, sizeof(pattern), "refs/heads/%s*", prefix);
@@ -257,6 +286,12 @@ void repository_clear(const struct repository *repository, const char *prefix)
         }
     }
     repository_unlock(lock);
+}
+
+void repository_clear(const struct repository *repository, const char *prefix)
+{
+    clear_worktrees(repository, prefix);
+    clear_branches(repository, prefix);
 }
 
 /* ---- the main worktree ---------------------------------------------------------------------------------------- */

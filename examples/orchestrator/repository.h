@@ -5,6 +5,7 @@
  *     root/repository      the main worktree, on branch main
  *     root/worktrees/NAME  the worktree of branch NAME; NAME begins with its worker's prefix, such as w3-
  *     root/merge.lock      held (flock) by whoever works in the main worktree or deletes branches
+ *     root/worktrees.lock  held by whoever adds or removes a worktree: git cannot do two of that at once
  *
  * No metrics in here: git_manager.c has them. Functions return 0, or -1 after git or a system call failed. */
 #ifndef ORCHESTRATOR_REPOSITORY_H
@@ -51,7 +52,8 @@ int repository_branch_delete(const struct repository *repository, const char *na
 /* Files in conflict: their names, each ended by \n, in `names`. Returns their number. */
 unsigned repository_conflicts(const struct repository *repository, char *names, size_t size);
 
-/* Removes worktrees, branches and git's lock files that a dead worker left, all of which begin with its prefix. */
+/* Removes worktrees, branches and git's lock files that a dead worker or a failed command left, all of which begin with
+ * the worker's prefix. */
 void repository_clear(const struct repository *repository, const char *prefix);
 
 /* Packs what history has grown. Nobody else may be using the repository. */

@@ -91,8 +91,10 @@ static enum worker_outcome change(struct worker *worker, const struct task *task
     snprintf(branch, sizeof(branch), "%s%s-%u", worker->prefix, task->id, task->retry_count);
     if (random_percent(&worker->random, PERCENT_OLD_BASE))
         snprintf(base, sizeof(base), "main~%u", 1 + random_below(&worker->random, REPOSITORY_HISTORY - 1));
-    if (create_worktree(worker->repository, branch, base, &worktree) != 0)
+    if (create_worktree(worker->repository, branch, base, &worktree) != 0) {
+        repository_clear(worker->repository, worker->prefix);
         return OUTCOME_ERROR;
+    }
     enum worker_outcome outcome = edit_and_merge(worker, task, &worktree);
     remove_worktree(worker->repository, &worktree);
     return outcome;
