@@ -3,6 +3,7 @@
  * The command line, see options.h. Flags are a table; each line has the function that takes its value. */
 #include "options.h"
 #include "buffer.h"
+#include "listen.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,12 @@ typedef bool take_value(struct options *options, const char *value, char error[O
 
 static bool take_listen_address(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
-    (void)error;
-    options->listen_address = value; /* checked when it is bound */
+    if (!listen_address_valid(value)) {
+        snprintf(error, OPTIONS_ERROR_MAX,
+                 "--web.listen-address: '%.100s' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535", value);
+        return false;
+    }
+    options->listen_address = value;
     return true;
 }
 
@@ -200,8 +205,8 @@ static void append_wrapped(struct buffer *out, const char *text)
 void options_help(struct buffer *out)
 {
     buffer_append_string(out, "Usage: shm-exporter [FLAG...] [NAME...]\n\n"
-                              "Serves libshm segments as Prometheus metrics: the segments NAME..., or all of the\n"
-                              "directory. A segment may appear, be replaced or disappear at any time.\n\nFlags:\n");
+                              "Serves libshm segments as Prometheus metrics: the segments NAME..., or all of\n"
+                              "the directory. Segments may appear, be replaced and disappear meanwhile.\n\nFlags:\n");
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         buffer_printf(out, "  %s%s%s\n", flags[i].name, flags[i].value ? "=" : "",
                       flags[i].value ? flags[i].value : "");

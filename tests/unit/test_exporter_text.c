@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Prometheus text from families made by hand: against tests/golden/text-0.0.4.txt, and what is kept from one scrape to
+ * the next. GOLDEN_WRITE=1 in the environment writes the golden file instead. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "exporter/encoder.h"
+#include "tests/unit/exporter_views.h"
+
+#define GOLDEN "tests/golden/text-0.0.4.txt"
+
+/* A fresh encoder's text, or that of `encoder`. The caller frees it. */
+static char *encode(struct merger *merger, struct encoder *encoder, const struct source *sources, size_t n)
+{
+    struct encoder *fresh = encoder ? NULL : encoder_new_text();
+    struct buffer out = {0};
+    const struct merged *merged = merger_merge(merger, sources, n);
+    assert_non_null(merged);
+    struct encoder *used = encoder ? encoder : fresh;
+    assert_true(used->encode(used, merged, sources, &out));
+    if (fresh)
+        fresh->free(fresh);
+    assert_non_null(buffer_string(&out));
+    return out.data;
+}
+
+static char *encode_once(const struct source *sources, size_t n)
+{
+    struct merger *merger = merger_new();
+    char *text = encode(merger, NULL, sources, n);
+    merger_free(merger);
+    return text;
+}
+
+/* ---- every type and what is special about it ----------------------------------------------------------------------
+ */
+
+static const double bounds[] = {-1, 0, .1, 1, 2.5, 1e6};
+static const struct libshm_cell buckets[] = {{1, -5}, {0, 0}, {2, .15}, {0, 0}, {3, 6.5}, {1, 1000}, {4, 1e9}};
+static const struct libshm_cell one_bucket[] = {{7, 10.5}};
+
+static const libshm_series_view builds[] = {
+    {.label_values = STRINGS("1.2.3", "a\\b\"c\nd"), .fractional = 1, .generation = 1},
+};
+static const libshm_series_view seconds[] = {
+    {.label_values = STRINGS("GET"), .buckets = buckets, .count = 11, .sum = 1000001001.65, .generation = 1},
+};
+static const libshm_series_view requests[] = {
+    {.number = 0, .generation = 1, .label_values = STRINGS("z\xc3\xbc", ""), .integer = 5},
+    {.number = 1, .generation = 1, .label_values = STRINGS("b", "x"), .integer = 18446744073709551615u},
+    {.number = 4, .generation = 7, .label_values = STRINGS("a", "x"), .integer = 1, .fractional = .5},
+};
+static const libshm_series_view in_progress[] = {
+    {.number = 0, .process = 3, .pid = 17, .label_values = STRINGS("own"), .fractional = -2},
+    {.number = 0,
+     .process = 4,
+     .pid = 17,
+     .pid_ns = 4026531999,
+     .label_values = STRINGS("own"),
+     .fractional = INFINITY},
+};
+static const libshm_series_view summary[] = {{.buckets = one_bucket, .count = 7, .sum = 10.5}};
+static const libshm_series_view states[] = {
+    {.number = 0, .label_values = STRINGS("on"), .fractional = 1},
+    {.number = 1, .label_values = STRINGS("off"), .fractional = 0},
+};
+static const libshm_series_view unknown[] = {{.fractional = NAN}};
+
+static void set_own_namespace(libshm_series_view *series)
+{
+    struct stat status;
+    assert_int_equal(stat("/proc/self/ns/pid", &status), 0);
+    series->pid_ns = status.st_ino;
+}
+
+static void matches_the_golden_file(void **state)
+{
+    (void)state;
+    libshm_series_view live[2] = {in_progress[0], in_progress[1]};
+    set_own_namespace(&live[0]);
+    static const libshm_series_view none[1];
+    const libshm_family_view families[] = {
+        FAMILY(0, "app_build_info", INFO, builds, .n_labels = 2, .label_names = STRINGS("version", "branch")),
+        FAMILY(1, "app_duration_seconds", HISTOGRAM, seconds, .n_labels = 1, .label_names = STRINGS("method"),
+               .bounds = bounds, .n_bounds = 6, .unit = "seconds"),
+        FAMILY(2, "app_empty_total", COUNTER, none, .n_series = 0),
+        FAMILY(3, "app_in_progress", GAUGE, live, .n_labels = 1, .label_names = STRINGS("pid"),
+               .gauge_mode = LIBSHM_GAUGE_ALL),
+        FAMILY(4, "app_requests_total", COUNTER, requests, .n_labels = 2, .label_names = STRINGS("user", "segment"),
+               .help = "Two\nlines, a \\ and a \"."),
+        FAMILY(5, "app_size_bytes", SUMMARY, summary),
+        FAMILY(6, "app_state", STATESET, states, .n_labels = 1, .label_names = STRINGS("app_state")),
+        FAMILY(7, "app_what", UNKNOWN, unknown),
+    };
+    const struct source sources[] = {SOURCE("shop", 1, families, .segment = "shop")};
+    char *text = encode_once(sources, 1);
+    if (getenv("GOLDEN_WRITE")) {
+        FILE *file = fopen(GOLDEN, "w");
+        assert_non_null(file);
+        fputs(text, file);
+        fclose(file);
+    }
+    FILE *file = fopen(GOLDEN, "r");
+    assert_non_null(file);
+    char expected[8192];
+    expected[fread(expected, 1, sizeof expected - 1, file)] = '\0';
+    fclose(file);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+/* ---- from scrape to scrape ----------------------------------------------------------------------------------------
+ */
+
+#define MANY 50u
+
+struct many {
+    libshm_series_view series[MANY];
+    const char *values[MANY];
+    char names[MANY][16];
+};
+
+/* Some of the numbers 0..MANY, each in one of two generations: what a family's series are at some time. */
+static size_t fill(struct many *many, uint64_t *random)
+{
+    size_t n = 0;
+    for (uint32_t number = 0; number < MANY; number++) {
+        *random = *random * 6364136223846793005u + 1442695040888963407u;
+        if (*random >> 62 == 0)
+            continue;
+        const uint64_t generation = 1 + (*random >> 59 & 7) / 7;
+        snprintf(many->names[n], sizeof many->names[n], "%u/%u", number, (unsigned)generation);
+        many->values[n] = many->names[n];
+        many->series[n] = (libshm_series_view){
+            .number = number, .generation = generation, .label_values = &many->values[n], .integer = *random >> 40};
+        n++;
+    }
+    return n;
+}
+
+/* Whatever was kept, the text is that of an encoder that has seen nothing yet. */
+static void what_is_kept_is_right(void **state)
+{
+    (void)state;
+    struct merger *merger = merger_new();
+    struct encoder *encoder = encoder_new_text();
+    uint64_t random = 1;
+    for (uint64_t round = 1; round <= 500; round++) {
+        struct many a, b;
+        libshm_family_view families[] = {
+            FAMILY(0, "a_total", COUNTER, a.series, .n_labels = 1, .label_names = STRINGS("x")),
+            FAMILY(1, "b_total", COUNTER, b.series, .n_labels = 1, .label_names = STRINGS("y")),
+        };
+        families[0].n_series = fill(&a, &random);
+        families[1].n_series = fill(&b, &random);
+        families[1].generation = random >> 60;
+        struct source sources[] = {SOURCE("s", 1 + (random >> 50 & 15) / 15, families, .segment = "s")};
+        sources[0].layout = round;
+        sources[0].n_families = 1 + (random >> 45 & 1);
+        char *kept = encode(merger, encoder, sources, 1);
+        char *fresh = encode_once(sources, 1);
+        assert_string_equal(kept, fresh);
+        free(kept);
+        free(fresh);
+    }
+    encoder->free(encoder);
+    merger_free(merger);
+}
+
+/* With the layout unchanged, only values are read: label values are not even looked at. */
+static void values_change_without_a_new_layout(void **state)
+{
+    (void)state;
+    libshm_series_view series[] = {{.number = 3, .generation = 1, .label_values = STRINGS("v"), .integer = 9}};
+    const libshm_family_view families[] = {
+        FAMILY(0, "a_total", COUNTER, series, .n_labels = 1, .label_names = STRINGS("x"))};
+    const struct source sources[] = {SOURCE("s", 1, families)};
+    struct merger *merger = merger_new();
+    struct encoder *encoder = encoder_new_text();
+    free(encode(merger, encoder, sources, 1));
+    series[0].integer = 10;
+    series[0].label_values = NULL;
+    char *text = encode(merger, encoder, sources, 1);
+    assert_string_equal(text, "# HELP a_total Help of a_total.\n# TYPE a_total counter\na_total{x=\"v\"} 10\n");
+    free(text);
+    encoder->free(encoder);
+    merger_free(merger);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(matches_the_golden_file),
+        cmocka_unit_test(what_is_kept_is_right),
+        cmocka_unit_test(values_change_without_a_new_layout),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
