@@ -317,19 +317,19 @@ static int no_family(void)
 
 int libshm_counter_get(libshm_family *family, const char *const *values, libshm_counter *counter)
 {
-    *counter = (libshm_counter){.segment = 0};
+    *counter = (libshm_counter){.segment = (uint8_t)(family ? family->segment->id : 0)};
     return family ? get(family, values, COUNTER, counter) : no_family();
 }
 
 int libshm_gauge_get(libshm_family *family, const char *const *values, libshm_gauge *gauge)
 {
-    *gauge = (libshm_gauge){.segment = 0};
+    *gauge = (libshm_gauge){.segment = (uint8_t)(family ? family->segment->id : 0)};
     return family ? get(family, values, GAUGE, gauge) : no_family();
 }
 
 int libshm_histogram_get(libshm_family *family, const char *const *values, libshm_histogram *histogram)
 {
-    *histogram = (libshm_histogram){.segment = 0};
+    *histogram = (libshm_histogram){.segment = (uint8_t)(family ? family->segment->id : 0)};
     return family ? get(family, values, HISTOGRAM, histogram) : no_family();
 }
 
