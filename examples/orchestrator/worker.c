@@ -28,14 +28,6 @@ struct worker {
     char prefix[12]; /* of its worktrees and branches */
 };
 
-static volatile sig_atomic_t stopping;
-
-static void on_sigterm(int signal)
-{
-    (void)signal;
-    stopping = 1;
-}
-
 /* ---- what tasks do -------------------------------------------------------------------------------------------- */
 
 /* Planning and research: a model is asked, no file changes. */
@@ -48,6 +40,13 @@ static enum worker_outcome think(struct worker *worker, const struct task *task)
     return ask_llm(&worker->client, LLM_PLAN, prompt, &response) == 0 ? OUTCOME_COMPLETE : OUTCOME_FAILED;
 }
 
+/* SIGTERM is blocked while a task is at work: what is begun is ended in order, and nothing new is begun. */
+static bool told_to_stop(void)
+{
+    sigset_t pending;
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM);
+}
+
 /* A model edits some files of the worktree, one request each. */
 static int edit_files(struct worker *worker, struct worktree *worktree)
 {
@@ -57,7 +56,7 @@ static int edit_files(struct worker *worker, struct worktree *worktree)
         char name[REPOSITORY_NAME_MAX], text[REPOSITORY_TEXT_MAX];
         struct llm_response response;
         repository_file_name((first + i) % REPOSITORY_FILES, name);
-        if (repository_read(worktree->path, name, text) != 0 ||
+        if (told_to_stop() || repository_read(worktree->path, name, text) != 0 ||
             ask_llm(&worker->client, LLM_EDIT, text, &response) != 0 ||
             repository_write(worktree->path, name, response.completion) != 0)
             return -1;
@@ -72,6 +71,8 @@ static enum worker_outcome edit_and_merge(struct worker *worker, const struct ta
         return OUTCOME_FAILED;
     if (repository_worktree_commit(worker->repository, worktree->branch, task->id) != 0)
         return OUTCOME_ERROR;
+    if (told_to_stop())
+        return OUTCOME_FAILED;
     const char *branch = random_percent(&worker->random, PERCENT_BAD_BRANCH) ? "never-made" : worktree->branch;
     switch (merge_to_main(worker->repository, worktree, branch, &worker->client)) {
     case MERGE_SUCCESS:
@@ -119,11 +120,18 @@ static enum worker_outcome execute(struct worker *worker, const struct task *tas
 }
 
 /* ---- the process ---------------------------------------------------------------------------------------------- */
+static volatile sig_atomic_t stopping;
+
+static void on_sigterm(int signal)
+{
+    (void)signal;
+    stopping = 1;
+}
 
 /* The next task. Returns 0 when there will be none. */
 static int receive(int socket, struct task *task)
 {
-    sigset_t none; /* SIGTERM is blocked but here: it can be neither missed nor in the way */
+    sigset_t none; /* the one place where SIGTERM comes in: it cannot be missed */
     sigemptyset(&none);
     while (!stopping) {
         int ready = ppoll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1, NULL, &none);

@@ -24,8 +24,8 @@ struct worker_setup {
     uint64_t seed;
 };
 
-/* Works until SIGTERM, the end of the socket or the death of `parent`, and finishes the task at hand first. Returns the
- * exit status of the process. */
+/* Works until SIGTERM, the end of the socket or the death of `parent`; a task at hand is ended in order, at its next
+ * step. Returns the exit status of the process. */
 int worker_run(const struct worker_setup *setup, unsigned number, int socket, pid_t parent);
 
 #endif
