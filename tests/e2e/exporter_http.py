@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """shm-exporter as an HTTP server: paths, methods, headers, many clients at once, slow clients, how it ends."""
 import concurrent.futures
