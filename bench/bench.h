@@ -45,6 +45,14 @@ const char *bench_directory(void);
 /* A page that forked processes share, zero. */
 void *bench_shared_page(void);
 
+/* Starts shm-exporter for a segment (NULL: all of LIBSHM_DIR) on a free port, which is returned; it ends with this
+ * program. `cpu` as for bench_pin, or -1. bench_start_listener: the same with another program of the build directory
+ * that says "listening" and 127.0.0.1:port. */
+int bench_start_exporter(const char *segment, int cpu);
+int bench_start_listener(const char *name, const char *const *arguments, int cpu);
+/* Nanoseconds from the connect to the last byte of /metrics; its body is in `buffer`, terminated. */
+double bench_scrape(int port, char *buffer, size_t size, size_t *length);
+
 #define BENCH_COUNT(array) (sizeof(array) / sizeof *(array))
 /* Keeps the compiler from merging, moving or dropping what a loop does. */
 #define BENCH_BARRIER() __asm__ __volatile__("" ::: "memory")
