@@ -78,13 +78,14 @@ static void check_text_block(struct check *check, const struct libshm_family_ent
     memcpy(length, bytes, used);
     for (uint32_t i = 0; i < lengths; i++)
         used += length[i];
-    used = (used + 7u) / 8u * 8u; /* where the bounds begin */
-    if (used + 8u * family->n_bounds != family->text_size) {
+    uint32_t padding = (8u - used % 8u) % 8u;
+    if (used + padding + 8u * family->n_bounds != family->text_size) {
         finding(check, check_offset(check, bytes),
                 "family %" PRIu32 ": its strings and bounds have %" PRIu32 " bytes, its text %" PRIu32, number,
-                used + 8u * family->n_bounds, family->text_size);
+                used + padding + 8u * family->n_bounds, family->text_size);
         return;
     }
+    must_be_zero(check, bytes + used, padding, "padding of a family's text");
     const char *text = (const char *)bytes + 2u * lengths;
     for (uint32_t i = 0; i < lengths; text += length[i], i++) {
         uint64_t at = check_offset(check, text);
@@ -101,7 +102,7 @@ static void check_text_block(struct check *check, const struct libshm_family_ent
             finding(check, at, "family %" PRIu32 ": the name of label %" PRIu32 " is not valid, or reserved", number,
                     i - 3);
     }
-    check_bounds(check, family, number, bytes + used);
+    check_bounds(check, family, number, bytes + used + padding);
 }
 
 static void check_words(struct check *check, const struct libshm_family_entry *family, uint32_t number)
@@ -137,14 +138,15 @@ void check_families(struct check *check)
         if (!family)
             continue;
         uint32_t state = LIBSHM_STATUS_STATE(family->status);
+        if (LIBSHM_STATUS_GENERATION(family->status) == 0)
+            finding(check, check_offset(check, &family->status), "family %" PRIu32 ": generation 0, it was never used",
+                    number);
         if (state == LIBSHM_STATE_FREE)
             continue;
         if (state != LIBSHM_STATE_LIVE && state != LIBSHM_STATE_REMOVED)
             finding(check, check_offset(check, &family->status),
                     "family %" PRIu32 ": state %" PRIu32 " (%s); free, live or removed was expected", number, state,
                     state_name(state));
-        if (LIBSHM_STATUS_GENERATION(family->status) == 0)
-            finding(check, check_offset(check, &family->status), "family %" PRIu32 ": generation 0", number);
         check->report->families += state == LIBSHM_STATE_LIVE;
         check_words(check, family, number);
         if (family->n_labels <= LIBSHM_MAX_LABELS && family->n_bounds <= LIBSHM_MAX_BOUNDS)
