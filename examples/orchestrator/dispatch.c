@@ -158,8 +158,10 @@ static void wait_for_news(const struct loop *loop, int64_t now)
     struct pollfd polled[POOL_MAX];
     int64_t until = now + CYCLE_MS_MAX;
     sigset_t none;
-    for (unsigned i = 0; i < loop->pool->n; i++)
-        polled[i] = (struct pollfd){.fd = loop->pool->worker[i].socket, .events = POLLIN};
+    for (unsigned i = 0; i < loop->pool->n; i++) {
+        const struct pool_worker *worker = &loop->pool->worker[i];
+        polled[i] = (struct pollfd){.fd = worker->closed ? -1 : worker->socket, .events = POLLIN};
+    }
     if (loop->kill_ms && loop->kill_ms < until)
         until = loop->kill_ms;
     if (loop->end_ms && loop->end_ms < until)

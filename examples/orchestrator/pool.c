@@ -53,6 +53,7 @@ static int start_worker(struct pool *pool, unsigned i)
     setpgid(pid, pid); /* as the child does: whoever comes first */
     worker->pid = pid;
     worker->socket = ends[0];
+    worker->closed = false;
     return 0;
 }
 
@@ -75,8 +76,8 @@ int pool_give(struct pool *pool, struct task *task)
 {
     for (unsigned i = 0; i < pool->n; i++) {
         struct pool_worker *worker = &pool->worker[i];
-        if (worker->pid && !worker->task) {
-            /* One that has just died does not get it, and is found dead with it. */
+        if (worker->pid && !worker->closed && !worker->task) {
+            /* One that dies just now does not get it, and is found dead with it. */
             send(worker->socket, task, sizeof(*task), MSG_NOSIGNAL | MSG_DONTWAIT);
             worker->task = task;
             return 0;
@@ -90,7 +91,9 @@ static struct task *read_report(struct pool_worker *worker, enum worker_outcome 
 {
     struct worker_report report;
     struct task *task = worker->task;
-    if (!task || recv(worker->socket, &report, sizeof(report), MSG_DONTWAIT) != (ssize_t)sizeof(report))
+    ssize_t size = worker->pid ? recv(worker->socket, &report, sizeof(report), MSG_DONTWAIT) : -1;
+    worker->closed |= size == 0;
+    if (!task || size != (ssize_t)sizeof(report))
         return NULL;
     *outcome = (enum worker_outcome)report.outcome;
     worker->task = NULL;

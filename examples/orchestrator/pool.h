@@ -8,11 +8,14 @@
 #include "tally.h"
 #include "worker.h"
 
+#include <stdbool.h>
+
 #define POOL_MAX 64
 
 struct pool_worker {
-    pid_t pid;  /* 0: none */
-    int socket; /* to it */
+    pid_t pid;   /* 0: none */
+    int socket;  /* to it */
+    bool closed; /* its end of the socket: it is dying, and SIGCHLD will tell */
     struct task *task;
     struct tally *tally; /* of this worker and those that it replaced */
 };
