@@ -22,7 +22,7 @@
 
 struct sb {
     char directory[64];
-    char path[96];
+    char path[80];
     int fd;
     union {
         unsigned char *base;
