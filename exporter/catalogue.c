@@ -3,7 +3,6 @@
  * Which segments there are, see catalogue.h. The pointer is loaded and exchanged with atomic builtins, which
  * ThreadSanitizer understands; what RCU adds is that nobody stands between loading it and taking the reference when the
  * publisher drops its own. */
-#define _LGPL_SOURCE
 #include "catalogue.h"
 
 #include <stdlib.h>
