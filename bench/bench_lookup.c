@@ -112,6 +112,10 @@ int main(int argc, char **argv)
         bench_report("lookup_miss_ns", (bench_now() - start) / 1e6, "ns");
         cases[n++] = (struct bench_case){.name = "lookup_2_labels_1000000", .run = add_with, .context = &most};
     }
+    for (size_t i = 0; i < n; i++) { /* every series in the state in which a running program has it */
+        cases[i].run(cases[i].context, 2 * PICKS);
+        cases[i].done += 2 * PICKS;
+    }
     bench_measure(cases, n, 31);
     check(&few, "32 series", cases[0].done);
     check(&many, "10,000 series", cases[1].done);
