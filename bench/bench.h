@@ -8,6 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* One thing to measure: `run` does `n` operations on `context`. bench_measure sets `n` (a chunk takes about 100 us),
  * `ns` (median chunk, per operation) and `done` (operations over all chunks, calibration included). */
 struct bench_case {
@@ -27,9 +31,11 @@ uint64_t bench_random(uint64_t *state);
 
 /* Chunks of all cases in turn, `chunks` times over, so that whatever the machine does to one it does to all. */
 void bench_measure(struct bench_case *cases, size_t n, int chunks);
-/* In turn alone (alone_ns[i]) and while a second process on the other CPU does the same operations all the time
- * (cases[i].ns). `done` counts both processes. */
-void bench_measure_beside(struct bench_case *cases, size_t n, int chunks, double *alone_ns);
+/* In turn alone (alone_ns[i]) and while a second process on the other CPU, or a second thread there, does the same
+ * operations all the time (cases[i].ns). `done` counts both. */
+void bench_measure_beside(struct bench_case *cases, size_t n, int chunks, int threads, double *alone_ns);
+/* Rows name_1proc_ns and name_2proc_ns, or name_1thread_ns and name_2thread_ns, of that. */
+void bench_report_beside(const struct bench_case *cases, size_t n, int threads, const double *alone_ns);
 
 void bench_report(const char *name, double value, const char *unit); /* one row of output */
 void bench_report_cases(const struct bench_case *cases, size_t n);
@@ -38,7 +44,7 @@ void bench_report_machine(void);
 
 /* Ends the program if what was counted is not what was done. */
 void bench_check(const char *what, double counted, double done);
-_Noreturn void bench_die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void bench_die(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* A directory of its own for this process's segments, in memory; LIBSHM_DIR is set to it; removed at exit. */
 const char *bench_directory(void);
@@ -56,5 +62,9 @@ double bench_scrape(int port, char *buffer, size_t size, size_t *length);
 #define BENCH_COUNT(array) (sizeof(array) / sizeof *(array))
 /* Keeps the compiler from merging, moving or dropping what a loop does. */
 #define BENCH_BARRIER() __asm__ __volatile__("" ::: "memory")
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What does an update cost while a process on the other CPU updates the same metric all the time? Beside what it costs
- * alone, moments before. */
+ * What does an update cost while a process on the other CPU, or with --threads a thread there, updates the same metric
+ * all the time? Beside what it costs alone, moments before. */
 #include "models.h"
 
 #include <libshm.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static void inlined(void *context, long n)
@@ -34,8 +33,9 @@ static libshm_counter counter, by_float, atomic;
 static libshm_histogram histogram;
 static struct model *model;
 
-int main(void)
+int main(int argc, char **argv)
 {
+    int threads = argc > 1 && strcmp(argv[1], "--threads") == 0;
     bench_pin(1); /* says so if there is no second CPU */
     bench_pin(0);
     bench_directory();
@@ -69,7 +69,7 @@ int main(void)
         {.name = "mutex", .run = mutex_add, .context = model},
     };
     double alone_ns[BENCH_COUNT(cases)];
-    bench_measure_beside(cases, BENCH_COUNT(cases), 5, alone_ns);
+    bench_measure_beside(cases, BENCH_COUNT(cases), 5, threads, alone_ns);
 
     uint64_t count;
     double sum;
@@ -81,13 +81,7 @@ int main(void)
     bench_check("lock add", (double)model->integer, (double)cases[4].done);
     bench_check("CAS double", model->floating, (double)cases[5].done * 0.5);
     bench_check("mutex", model->locked.value, (double)cases[6].done * 0.5);
-    for (size_t i = 0; i < BENCH_COUNT(cases); i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s_1proc_ns", cases[i].name);
-        bench_report(name, alone_ns[i], "ns");
-        snprintf(name, sizeof name, "%s_2proc_ns", cases[i].name);
-        bench_report(name, cases[i].ns, "ns");
-    }
+    bench_report_beside(cases, BENCH_COUNT(cases), threads, alone_ns);
     bench_report_machine();
     libshm_close(forced);
     libshm_close(segment);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,7 +26,7 @@
 static char directory[256];
 static pid_t directory_owner;
 
-_Noreturn void bench_die(const char *format, ...)
+void bench_die(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -180,11 +181,11 @@ struct beside {
     _Atomic uint64_t want;    /* case number + 1 to run; 0: wait; UINT64_MAX: end */
     _Atomic uint64_t running; /* what the other one runs */
     _Atomic uint64_t done;    /* its operations */
+    struct bench_case *cases;
 };
 
-static _Noreturn void other_process(struct beside *beside, struct bench_case *cases)
+static void be_the_other(struct beside *beside, struct bench_case *cases)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     bench_pin(1);
     for (uint64_t want; (want = atomic_load(&beside->want)) != UINT64_MAX;) {
         if (!want) {
@@ -202,7 +203,13 @@ static _Noreturn void other_process(struct beside *beside, struct bench_case *ca
         atomic_store(&beside->done, done);
         atomic_store(&beside->running, 0);
     }
-    _exit(0);
+}
+
+static void *other_thread(void *context)
+{
+    struct beside *beside = context;
+    be_the_other(beside, beside->cases);
+    return NULL;
 }
 
 /* `other` runs this case from now on; or no case, with -1. Returns the operations of what it ran before. */
@@ -246,24 +253,44 @@ static void measure_both(struct beside *beside, struct bench_case *cases, size_t
     free(alone);
 }
 
-void bench_measure_beside(struct bench_case *cases, size_t n, int chunks, double *alone_ns)
+void bench_measure_beside(struct bench_case *cases, size_t n, int chunks, int threads, double *alone_ns)
 {
     struct beside *beside = bench_shared_page();
+    pthread_t thread;
+    pid_t other = 0;
+    beside->cases = cases;
     for (size_t i = 0; i < n; i++)
         calibrate(&cases[i]);
-    pid_t other = fork();
-    if (other < 0)
+    if (threads && pthread_create(&thread, NULL, other_thread, beside))
+        bench_die("cannot start a thread");
+    if (!threads && (other = fork()) < 0)
         bench_die("fork: %s", strerror(errno));
-    if (!other)
-        other_process(beside, cases);
+    if (!threads && !other) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        be_the_other(beside, cases);
+        _exit(0);
+    }
     for (size_t i = 0; i < n; i++)
         measure_both(beside, cases, i, chunks, &alone_ns[i]);
     bench_measure(NULL, 0, 11);
     atomic_store(&beside->want, UINT64_MAX);
     int status = 0;
-    if (waitpid(other, &status, 0) != other || status)
+    if (threads)
+        pthread_join(thread, NULL);
+    else if (waitpid(other, &status, 0) != other || status)
         bench_die("the second process ended with status %d", status);
     munmap(beside, 4096);
+}
+
+void bench_report_beside(const struct bench_case *cases, size_t n, int threads, const double *alone_ns)
+{
+    char name[128];
+    for (size_t i = 0; i < n; i++) {
+        snprintf(name, sizeof name, "%s_1%s_ns", cases[i].name, threads ? "thread" : "proc");
+        bench_report(name, alone_ns[i], "ns");
+        snprintf(name, sizeof name, "%s_2%s_ns", cases[i].name, threads ? "thread" : "proc");
+        bench_report(name, cases[i].ns, "ns");
+    }
 }
 
 void bench_report(const char *name, double value, const char *unit)
