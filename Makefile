@@ -171,8 +171,11 @@ RUN_TESTS_FLAGS ?=
 check:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
 	@+$(again) check-now
+# Whatever directory of tests/ has executables in it; soak and model have targets of their own.
+SCRIPT_SUITES := $(sort $(patsubst tests/%/,%,$(dir $(shell find tests -mindepth 2 -maxdepth 2 -type f -perm -u+x \
+    ! -path 'tests/soak/*' ! -path 'tests/model/*' ! -path 'tests/unit/*' ! -path 'tests/torture/*'))))
 check-now: tests
-	@$(RUN_TESTS) $(foreach suite,unit unit/atomic unit/valgrind torture torture/atomic cxx plugin cli corrupt e2e,$(suite)@$(BUILD))
+	@$(RUN_TESTS) $(addsuffix @$(BUILD),unit unit/atomic unit/valgrind torture torture/atomic $(SCRIPT_SUITES))
 
 # Without optimization beyond -O1 the reports are readable. A report ends the test.
 SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all
@@ -226,12 +229,22 @@ run-now: all
 	@BUILD='$(BUILD)' PORT='$(PORT)' SECONDS_TO_RUN='$(SECONDS)' scripts/run
 
 # ---- Python ---------------------------------------------------------------------------------------------------------
-.PHONY: python install-python
-python: $(LIBRARIES)
-	@+$(call needs,bindings/python/Makefile)$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' build
-install-python: $(LIBRARIES)
-	@+$(call needs,bindings/python/Makefile)$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' \
-		PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' install
+# `make check` tests it with Debian's python3.
+DEPS_PYTHON := python3 python3-dev
+DEPS_CHECK += $(DEPS_PYTHON) python3-pip python3-setuptools python3-wheel python3-flask gunicorn
+check-now: python
+
+.PHONY: python python-built install-python wheel
+python:
+	@scripts/deps $(DEPS_BUILD) $(DEPS_PYTHON)
+	@+$(MAKE) python-built
+python-built: $(LIBRARIES)
+	@+$(call needs,bindings/python/Makefile)$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' CC='$(CC)' build
+install-python: python
+	@+$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' install
+wheel: python
+	@scripts/deps python3-pip python3-setuptools python3-wheel
+	@+$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' wheel
 
 # ---- installing -----------------------------------------------------------------------------------------------------
 INSTALL ?= install
