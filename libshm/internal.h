@@ -3,18 +3,19 @@
  * The writers' side of the library, private: what a segment and a family are in this process, and what the files of
  * this folder offer each other. From the bottom up:
  *
- *   lock.c      the insert lock, and the mutex that stands before it inside a process
- *   journal.c   changes of shared words that a death at any instruction leaves whole or undone
- *   alloc.c     pages, table entries, text blocks
- *   cells.c     page groups and the cells of a series
- *   index.c     label values -> series, name -> family
- *   attach.c    who is alive: attaches with their holds, process slots; both pinned by locks
- *   live.c      live gauges: this process's cells
- *   sweep.c     hiding by TTL, removal, reuse
- *   series.c    get, put, remove
- *   family.c    definitions
- *   lookup.c    the process-local cache behind the *_with functions
- *   segment.c   create, open, close, fork
+ *   lock.c        the insert lock, and the mutex that stands before it inside a process
+ *   journal.c     changes of shared words that a death at any instruction leaves whole or undone
+ *   alloc.c       pages, table entries, text blocks
+ *   cells.c       page groups and the cells of a series
+ *   index.c       label values -> series, name -> family
+ *   attach.c      who is alive: attaches with their holds, process slots; both pinned by locks
+ *   live.c        live gauges: this process's cells
+ *   sweep.c       hiding by TTL, removal, reuse
+ *   series.c      get, put, remove; value.c reads back
+ *   definition.c  what a definition may say
+ *   family.c      families, made from definitions
+ *   lookup.c      the process-local cache behind the *_with functions
+ *   create.c      the file; segment.c opens, closes, follows forks; lifecycle.c resets and removes
  *
  * Order of locks: process mutex, then insert lock. "Locked" in a comment means both are held. */
 #ifndef LIBSHM_INTERNAL_H
@@ -252,6 +253,12 @@ LIBSHM_HIDDEN void libshm_histogram_handle(const struct libshm_family *family, c
                                            libshm_histogram *histogram);
 LIBSHM_HIDDEN void libshm_gauge_handle(const struct libshm_family *family, const struct libshm_found *found,
                                        libshm_gauge *gauge);
+
+/* ---- definition.c ---- */
+LIBSHM_HIDDEN const char *libshm_type_name(uint32_t type);
+LIBSHM_HIDDEN int libshm_metric_check(const libshm_metric *metric, uint32_t type, uint32_t *n_labels);
+/* A family of this name and type must not write a sample that another one writes. */
+LIBSHM_HIDDEN int libshm_sample_names_check(const struct libshm_segment *segment, const char *name, uint32_t type);
 
 /* ---- lookup.c ---- */
 LIBSHM_HIDDEN struct libshm_lookup *libshm_lookup_new(struct libshm_segment *segment);
