@@ -197,7 +197,7 @@ class Distributions(Case):
 size_bucket{kind="a",le="0.1"} 2
 size_bucket{kind="a",le="1.0"} 3
 size_bucket{kind="a",le="2.5"} 4
-size_bucket{kind="a",le="1000000.0"} 5
+size_bucket{kind="a",le="1e+06"} 5
 size_bucket{kind="a",le="+Inf"} 6
 size_sum{kind="a"} 10000006.15
 size_count{kind="a"} 6
