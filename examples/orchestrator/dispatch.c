@@ -4,12 +4,12 @@
 #define _GNU_SOURCE
 #include "dispatch.h"
 #include "catalogue.h"
+#include "clock.h"
 #include "tallied.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <time.h>
 
 #define RUN_PLANS    3
 #define RUN_BUILDS   14
@@ -36,13 +36,6 @@ struct loop {
     int64_t kill_ms;      /* when to kill next; 0: never */
     struct run run;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- runs ----------------------------------------------------------------------------------------------------- */
 static void begin_run(struct loop *loop)

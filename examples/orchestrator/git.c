@@ -3,6 +3,7 @@
  * git as a child process. */
 #define _GNU_SOURCE
 #include "git.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,12 +11,10 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ARGUMENTS_MAX 24
@@ -34,13 +33,6 @@ static char *const environment[] = {
     "GIT_COMMITTER_EMAIL=orchestrator@localhost",
     NULL,
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* posix_spawn uses vfork: no copy of this process, and no fork hooks of libshm, for a child that only calls exec. */
 static int start(pid_t *pid, char *const *arguments, int output_fd)

@@ -4,9 +4,8 @@
 #define _GNU_SOURCE
 #include "llm_client.h"
 #include "catalogue.h"
+#include "clock.h"
 #include "tallied.h"
-
-#include <time.h>
 
 #define ATTEMPTS 3
 
@@ -44,7 +43,7 @@ int ask_llm(struct llm_client *client, enum llm_task task, const char *prompt, s
         enum llm_result result = invoke_llm(client, random_below(&client->random, LLM_MODELS), task, prompt, response);
         if (result != LLM_RATE_LIMIT)
             return result == LLM_SUCCESS ? 0 : -1;
-        nanosleep(&(struct timespec){.tv_nsec = 40000000L * attempt}, NULL); /* another model may have room */
+        sleep_ms(40 * attempt); /* another model may have room */
     }
     return -1;
 }

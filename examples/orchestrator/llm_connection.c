@@ -2,6 +2,7 @@
  *
  * The callers' end of the socket. */
 #define _GNU_SOURCE
+#include "clock.h"
 #include "llm.h"
 
 #include <errno.h>
@@ -10,15 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static enum llm_result await_response(int fd, int64_t deadline, struct llm_response *response)
 {

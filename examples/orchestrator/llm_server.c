@@ -2,6 +2,7 @@
  *
  * The stand-in's process: one poll loop over conversations, each answered when its latency is over. */
 #define _GNU_SOURCE
+#include "clock.h"
 #include "llm.h"
 #include "random.h"
 
@@ -15,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CONVERSATIONS    128
@@ -49,13 +49,6 @@ struct server {
     struct conversation conversation[1 + CONVERSATIONS];
     nfds_t n;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int take_credit(struct server *server, unsigned model, int64_t now)
 {

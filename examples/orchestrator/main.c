@@ -157,10 +157,10 @@ int main(int argc, char **argv)
     FILE *truth = NULL;
 
     options_parse(argc, argv, &options);
-    if (options.truth && !(truth = fopen(options.truth, "we")))
-        err(1, "%s", options.truth);
     if (load_prices(options.prices, &prices) != 0)
         return 1;
+    if (options.truth && !(truth = fopen(options.truth, "we")))
+        err(1, "%s", options.truth);
     prepare_signals();
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* git commands of a killed worker become children of this process */
     int status = orchestrate(&options, &prices, truth);

@@ -3,6 +3,7 @@
  * The worker processes. Each leads a process group, so that what it started can be ended with it. */
 #define _GNU_SOURCE
 #include "pool.h"
+#include "clock.h"
 #include "tallied.h"
 
 #include <err.h>
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define STOP_SECONDS_MAX 30
@@ -179,7 +179,7 @@ void pool_stop(struct pool *pool)
         if (!worker->pid)
             continue;
         for (; !has_ended(worker) && waited_ms < STOP_SECONDS_MAX * 1000; waited_ms += 5)
-            nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+            sleep_ms(5);
         if (!has_ended(worker))
             warnx("worker %u does not end: killed", i);
         int status = bury(worker);

@@ -3,6 +3,7 @@
  * The scratch git repository. */
 #define _GNU_SOURCE
 #include "repository.h"
+#include "clock.h"
 #include "git.h"
 
 #include <dirent.h>
@@ -16,7 +17,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOCK_SECONDS_MAX 60
@@ -191,7 +191,7 @@ static int take_lock(const struct repository *repository, const char *name)
             close(lock);
             return -1;
         }
-        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        sleep_ms(2);
     }
     return lock;
 }
