@@ -100,6 +100,21 @@ def test_sigint_ends_all_in_order(place):
     check_signal(place, signal.SIGINT)
 
 
+def test_sighup_ends_all_in_order(place):
+    check_signal(place, signal.SIGHUP)
+
+
+def test_it_goes_on_when_nobody_reads_its_output(place):
+    temporary = os.path.join(place.scratch, "tmp")
+    os.makedirs(temporary)
+    output, end = os.pipe()
+    os.close(output)
+    with open(end, "wb") as end:
+        done = subprocess.run([ORCHESTRATOR, "--segment=job", "--seconds=0.1"], stdout=end, timeout=PATIENCE,
+                              env={**os.environ, "LIBSHM_DIR": place.directory, "TMPDIR": temporary})
+    assert done.returncode == 0 and not os.listdir(temporary), done
+
+
 def test_workers_end_with_a_killed_parent(place):
     with place.exporter("job") as exporter, Orchestrator(place, "--workers=3") as job:
         await_that("no merge", lambda: merges(exporter) >= 1)
