@@ -187,7 +187,7 @@ void libshm_reader_close(libshm_reader *reader)
     libshm_reader_directory_free(reader);
     libshm_reader_processes_free(reader);
     struct libshm_array *const arrays[] = {
-        &reader->families, &reader->series,    &reader->chains,  &reader->order,  &reader->shown, &reader->views,
+        &reader->families, &reader->series,    &reader->index,   &reader->order,  &reader->shown, &reader->views,
         &reader->moving,   &reader->dynamic,   &reader->buckets, &reader->groups, &reader->items, &reader->live,
         &reader->slots,    &reader->processes, &reader->shares,  &reader->all,
     };

@@ -56,30 +56,29 @@ static double sum_since(double total, double baseline)
     return isfinite(baseline) ? total - baseline : total;
 }
 
-static void read_value(const struct sums *total, const struct sums *baseline, const struct libshm_reader_item *item,
-                       struct libshm_reader_value *value)
+/* Of a counter or a gauge. */
+static void read_number(const struct sums *total, const struct sums *baseline, uint32_t kind, uint32_t cell,
+                        uint64_t *integer, double *fractional)
 {
-    uint32_t cell = item->cell;
-    switch (item->kind) {
-    case LIBSHM_VALUE_COUNTER:
-        value->integer = count_since(total->integer[cell], baseline->integer[cell]);
-        value->fractional = sum_since(total->fractional[cell], baseline->fractional[cell]);
-        if (!(value->fractional >= 0))
-            value->fractional = 0;
-        break;
-    case LIBSHM_VALUE_BUCKETS:
-        value->count = 0;
-        value->sum = 0;
-        for (uint32_t i = 0; i < item->n_cells; i++, cell++) {
-            struct libshm_cell *bucket = &value->buckets[i];
-            bucket->integer = count_since(total->integer[cell], baseline->integer[cell]);
-            bucket->fractional = bucket->integer ? sum_since(total->fractional[cell], baseline->fractional[cell]) : 0;
-            value->count += bucket->integer;
-            value->sum += bucket->fractional;
-        }
-        break;
-    default: /* a gauge keeps its value through a reset */
-        value->fractional = total->fractional[cell];
+    if (kind == LIBSHM_VALUE_GAUGE) { /* keeps its value through a reset */
+        *fractional = total->fractional[cell];
+        return;
+    }
+    double since = sum_since(total->fractional[cell], baseline->fractional[cell]);
+    *integer = count_since(total->integer[cell], baseline->integer[cell]);
+    *fractional = since >= 0 ? since : 0; /* not if it is no number, either */
+}
+
+static void read_buckets(const struct sums *total, const struct sums *baseline, uint32_t cell, uint32_t n,
+                         struct libshm_cell *buckets, uint64_t *count, double *sum)
+{
+    *count = 0;
+    *sum = 0;
+    for (uint32_t i = 0; i < n; i++, cell++) {
+        buckets[i].integer = count_since(total->integer[cell], baseline->integer[cell]);
+        buckets[i].fractional = buckets[i].integer ? sum_since(total->fractional[cell], baseline->fractional[cell]) : 0;
+        *count += buckets[i].integer;
+        *sum += buckets[i].fractional;
     }
 }
 
@@ -88,18 +87,19 @@ static void read_item(struct libshm_reader *r, const struct sums *total, const s
 {
     if (!item->dynamic) {
         libshm_series_view *view = (libshm_series_view *)r->views.data + item->place;
-        struct libshm_reader_value value = {0};
-        if (item->kind == LIBSHM_VALUE_BUCKETS) /* the reader's own memory, read-only for others */
-            value.buckets = (struct libshm_cell *)(uintptr_t)view->buckets;
-        read_value(total, baseline, item, &value);
-        view->integer = value.integer;
-        view->fractional = value.fractional;
-        view->count = value.count;
-        view->sum = value.sum;
+        if (item->kind != LIBSHM_VALUE_BUCKETS)
+            read_number(total, baseline, item->kind, item->cell, &view->integer, &view->fractional);
+        else /* the buckets are the reader's own memory, read-only for others */
+            read_buckets(total, baseline, item->cell, item->n_cells, (struct libshm_cell *)(uintptr_t)view->buckets,
+                         &view->count, &view->sum);
         return;
     }
     struct libshm_reader_dynamic *d = (struct libshm_reader_dynamic *)r->dynamic.data + item->place;
-    read_value(total, baseline, item, &d->value);
+    struct libshm_reader_value *value = &d->value;
+    if (item->kind != LIBSHM_VALUE_BUCKETS)
+        read_number(total, baseline, item->kind, item->cell, &value->integer, &value->fractional);
+    else
+        read_buckets(total, baseline, item->cell, item->n_cells, value->buckets, &value->count, &value->sum);
     d->fingerprint = LIBSHM_FINGERPRINT_START;
     for (uint32_t i = item->cell; i < item->cell + (uint32_t)item->n_cells; i++)
         d->fingerprint =

@@ -35,10 +35,9 @@ struct libshm_array {
 };
 
 enum libshm_copied {
-    LIBSHM_NOTHING,   /* the entry is not in use */
-    LIBSHM_GOOD,      /* copied and checked */
-    LIBSHM_BAD,       /* does not hold together; looked at again whenever the directory changes */
-    LIBSHM_DUPLICATE, /* of a series with a lower number */
+    LIBSHM_NOTHING, /* the entry is not in use */
+    LIBSHM_GOOD,    /* copied and checked */
+    LIBSHM_BAD,     /* does not hold together; looked at again whenever the directory changes */
 };
 
 /* The copy of a family entry, by number. */
@@ -66,13 +65,18 @@ struct libshm_reader_series {
     uint32_t family;
     uint32_t group;
     uint32_t hash; /* keyed, of family and label values */
-    uint32_t next; /* in the chain of this hash: number + 1 */
     uint16_t text_size;
     uint16_t n_cells;
     uint8_t n_labels;
     uint8_t state;
     bool hidden; /* when the directory was last looked at */
     bool placed; /* shown, or a dynamic series */
+};
+
+/* A place of the index; open addressing. */
+struct libshm_reader_place {
+    uint32_t hash;
+    uint32_t number; /* + 1; 0: empty */
 };
 
 struct libshm_reader_group {
@@ -151,8 +155,8 @@ struct libshm_reader {
     /* directory */
     struct libshm_array families; /* struct libshm_reader_family */
     struct libshm_array series;   /* struct libshm_reader_series */
-    struct libshm_array chains;   /* uint32_t: series number + 1 */
-    uint32_t n_families, n_series, n_chains, n_chained;
+    struct libshm_array index;    /* struct libshm_reader_place: series by their hash */
+    uint32_t n_families, n_series, n_index;
     uint64_t text_bytes;                        /* of all that was copied; honest texts do not overlap */
     _Alignas(16) char scratch[LIBSHM_MAX_TEXT]; /* one text block */
     uint16_t lengths[3 + LIBSHM_MAX_LABELS];

@@ -140,13 +140,13 @@ static void count_series(struct libshm_reader *r, struct sizes *sizes)
     for (uint32_t n = 0; n < r->n_series; n++) {
         struct libshm_reader_series *s = &all_series(r)[n];
         s->placed = false;
-        if (s->state != LIBSHM_GOOD && s->state != LIBSHM_DUPLICATE)
+        if (s->state != LIBSHM_GOOD)
             continue;
         struct libshm_reader_family *f = &families(r)[s->family];
         bool live = libshm_reader_live_gauge(&f->view);
         uint32_t cell = 0;
-        bool good = s->state == LIBSHM_GOOD || libshm_reader_reason(r, "another series has the same labels");
-        if (good && f->duplicate)
+        bool good = true;
+        if (f->duplicate)
             good = libshm_reader_reason(r, "its family %u is passed over", s->family);
         if (good && live && (s->cells == 0 || s->cells > MOST_LIVE_CELLS))
             good = libshm_reader_reason(r, "live cell %llu, should be 1 to %u", (unsigned long long)s->cells,

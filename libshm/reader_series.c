@@ -60,74 +60,71 @@ static bool same_series(const struct libshm_reader_series *a, const struct libsh
     return true;
 }
 
-static uint32_t *chain_of(const struct libshm_reader *r, uint32_t hash)
+/* Where a slot is, or the empty one where it would be. */
+static uint32_t find_slot(const struct libshm_reader *r, uint32_t hash, uint32_t number)
 {
-    return (uint32_t *)r->chains.data + (hash & (r->n_chains - 1));
+    const struct libshm_reader_place *slots = r->index.data;
+    uint32_t i = hash & (r->n_index - 1);
+    while (slots[i].number != 0 && slots[i].number != number)
+        i = (i + 1) & (r->n_index - 1);
+    return i;
 }
 
-/* Room for one more series in the chains. */
-static bool chains_grow(struct libshm_reader *r)
+/* Room for all series of the table, at most half full. Honest labels do not collide, and the hash is keyed. */
+static bool index_grow(struct libshm_reader *r, uint32_t count)
 {
-    if (r->n_chained < r->n_chains)
+    uint32_t n = r->n_index ? r->n_index : 256;
+    while (n / 2 < count)
+        n *= 2;
+    if (n == r->n_index)
         return true;
-    uint32_t n_chains = r->n_chains ? r->n_chains * 2 : 256;
-    if (!libshm_array_grow(&r->chains, n_chains, sizeof(uint32_t)))
+    if (!libshm_array_grow(&r->index, n, sizeof(struct libshm_reader_place)))
         return false;
-    r->n_chains = n_chains;
-    memset(r->chains.data, 0, n_chains * sizeof(uint32_t));
-    for (uint32_t n = 0; n < r->n_series; n++) {
-        struct libshm_reader_series *s = &all_series(r)[n];
-        if (s->state != LIBSHM_GOOD && s->state != LIBSHM_DUPLICATE)
-            continue;
-        uint32_t *head = chain_of(r, s->hash);
-        s->next = *head;
-        *head = n + 1;
+    struct libshm_reader_place *slots = r->index.data;
+    r->n_index = n;
+    memset(slots, 0, n * sizeof *slots);
+    for (uint32_t i = 0; i < r->n_series; i++) {
+        const struct libshm_reader_series *s = &all_series(r)[i];
+        if (s->state == LIBSHM_GOOD)
+            slots[find_slot(r, s->hash, i + 1)] = (struct libshm_reader_place){s->hash, i + 1};
     }
     return true;
 }
 
+/* Linear probing without tombstones: what follows moves up. */
+static void index_remove(struct libshm_reader *r, uint32_t at)
+{
+    struct libshm_reader_place *slots = r->index.data;
+    uint32_t mask = r->n_index - 1;
+    for (uint32_t i = (at + 1) & mask; slots[i].number != 0; i = (i + 1) & mask)
+        if (((i - slots[i].hash) & mask) >= ((i - at) & mask)) {
+            slots[at] = slots[i];
+            at = i;
+        }
+    slots[at].number = 0;
+}
+
+/* The series with these labels that is in the index, number + 1; 0: none. */
+static uint32_t find_same(const struct libshm_reader *r, const struct libshm_reader_series *s)
+{
+    const struct libshm_reader_place *slots = r->index.data;
+    for (uint32_t i = s->hash & (r->n_index - 1); slots[i].number != 0; i = (i + 1) & (r->n_index - 1))
+        if (slots[i].hash == s->hash && same_series(&all_series(r)[slots[i].number - 1], s))
+            return slots[i].number;
+    return 0;
+}
+
 static void series_forget(struct libshm_reader *r, uint32_t number)
 {
-    struct libshm_reader_series *s = &all_series(r)[number], gone = *s;
-    if (s->state == LIBSHM_GOOD || s->state == LIBSHM_DUPLICATE) {
-        uint32_t *link = chain_of(r, s->hash), heir = 0;
-        while (*link != number + 1)
-            link = &all_series(r)[*link - 1].next;
-        *link = s->next;
-        r->n_chained--;
+    struct libshm_reader_series *s = &all_series(r)[number];
+    char **memory = s->memory;
+    if (s->state == LIBSHM_GOOD) {
+        index_remove(r, find_slot(r, s->hash, number + 1));
         r->text_bytes -= s->text_size;
-        /* the first one was shown; if it goes, the next one is */
-        for (uint32_t n = s->state == LIBSHM_GOOD ? *chain_of(r, s->hash) : 0; n != 0; n = all_series(r)[n - 1].next)
-            if (same_series(&all_series(r)[n - 1], s) && (heir == 0 || n < heir))
-                heir = n;
-        if (heir)
-            all_series(r)[heir - 1].state = LIBSHM_GOOD;
     }
     memset(s, 0, sizeof *s);
     libshm_reader_linked();
-    free(gone.memory);
-}
-
-/* Puts a series into its chain, as the one that is shown or as a duplicate. */
-static void chain_add(struct libshm_reader *r, uint32_t number)
-{
-    struct libshm_reader_series *s = &all_series(r)[number];
-    uint32_t same = 0;
-    for (uint32_t n = *chain_of(r, s->hash); n != 0 && same == 0; n = all_series(r)[n - 1].next)
-        if (all_series(r)[n - 1].state == LIBSHM_GOOD && same_series(&all_series(r)[n - 1], s))
-            same = n;
-    s->state = LIBSHM_GOOD;
-    if (same != 0 && same < number + 1)
-        s->state = LIBSHM_DUPLICATE;
-    else if (same != 0)
-        all_series(r)[same - 1].state = LIBSHM_DUPLICATE;
-    uint32_t *head = chain_of(r, s->hash);
-    s->next = *head;
-    *head = number + 1;
-    r->n_chained++;
-    /* made anew under another number: the old one is gone by now */
-    if (same != 0 && !libshm_reader_series_current(r, same - 1))
-        series_forget(r, same - 1);
+    free(memory);
 }
 
 /* ---- series --------------------------------------------------------------------------------------------------- */
@@ -173,8 +170,6 @@ static bool build_series(struct libshm_reader *r, const struct libshm_series_ent
     const struct libshm_reader_family *f = &families(r)[e->family];
     uint32_t n = f->view.n_labels, size = n * 2;
     char **values = NULL;
-    if (!chains_grow(r))
-        return false;
     if (n > 0) {
         for (uint32_t i = 0; i < n; i++)
             size += r->lengths[i];
@@ -203,12 +198,27 @@ static bool build_series(struct libshm_reader *r, const struct libshm_series_ent
         .text_size = n > 0 ? e->text_size : 0,
         .n_cells = e->n_cells,
         .n_labels = (uint8_t)n,
-        .state = LIBSHM_NOTHING,
         .hidden = LIBSHM_STATUS_STATE(status) == LIBSHM_STATE_HIDDEN,
     };
-    r->text_bytes += s->text_size;
     libshm_reader_linked();
-    chain_add(r, number);
+    return true;
+}
+
+/* Takes a built series into the index. Of two with the same labels the first one is kept. false: it is the second. */
+static bool index_add(struct libshm_reader *r, uint32_t number)
+{
+    struct libshm_reader_series *s = &all_series(r)[number];
+    uint32_t same = find_same(r, s);
+    if (same != 0 && same < number + 1 && libshm_reader_series_current(r, same - 1)) {
+        series_forget(r, number);
+        return libshm_reader_reason(r, "series %u has the same labels", same - 1);
+    }
+    if (same != 0)
+        series_forget(r, same - 1); /* gone by now; or it has the higher number, and is looked at next */
+    ((struct libshm_reader_place *)r->index.data)[find_slot(r, s->hash, number + 1)] =
+        (struct libshm_reader_place){s->hash, number + 1};
+    r->text_bytes += s->text_size;
+    s->state = LIBSHM_GOOD;
     return true;
 }
 
@@ -228,9 +238,9 @@ static int copy_series(struct libshm_reader *r, uint32_t number, const struct li
             return error;
         bool good = check_series(r, &e, &orphan);
         if (libshm_reader_unchanged(&entry->status, status) && (good || !libshm_reader_grown(r))) {
-            if (good)
-                return build_series(r, &e, number, status) ? 0 : libshm_reader_no_memory(r);
-            if (!orphan) {
+            if (good && !build_series(r, &e, number, status))
+                return libshm_reader_no_memory(r);
+            if (!(good && index_add(r, number)) && !orphan) {
                 all_series(r)[number].state = LIBSHM_BAD;
                 libshm_reader_problem(r, r->problem, "series", number, entry);
                 r->bad_series++;
@@ -251,6 +261,8 @@ int libshm_reader_follow_series(struct libshm_reader *r)
     for (uint32_t n = count; n < r->n_series; n++)
         series_forget(r, n);
     r->n_series = count;
+    if (!index_grow(r, count))
+        return libshm_reader_no_memory(r);
     const uint32_t per_leaf = 4 * LIBSHM_PAGE / sizeof(struct libshm_series_entry);
     const struct libshm_series_entry *leaf = NULL;
     for (uint32_t n = 0; n < count; n++) {
