@@ -4,6 +4,8 @@
 #include "dump.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -84,12 +86,22 @@ static void sample(FILE *out, const libshm_family_view *family, const libshm_ser
     fputs(*separator == ',' ? "} " : " ", out);
 }
 
-/* As Prometheus and client libraries print bounds: 1 is "1.0". */
+/* As shm-exporter spells bounds, or the series would not be the same ones: 0.1, 1.0, 1e+06, +Inf. */
 static const char *format_bound(double bound, char text[NUMBER_SIZE])
 {
+    double size = fabs(bound);
     format_double(bound, text);
-    if (!strpbrk(text, ".eIN"))
+    if (isinf(bound))
+        return text;
+    if (size >= 1e6 || (size < 1e-4 && size > 0)) {
+        for (int digits = 0; digits <= 16; digits++) {
+            snprintf(text, NUMBER_SIZE, "%.*e", digits, bound);
+            if (strtod(text, NULL) == bound)
+                break;
+        }
+    } else if (!strchr(text, '.')) {
         strcat(text, ".0");
+    }
     return text;
 }
 

@@ -28,7 +28,7 @@ static const char usage[] =
 
 enum { EXIT_FAILED = 1 };
 
-static int explain(const char *what, const char *path, int error)
+static int explain(const char *what, const char *path)
 {
     complain("cannot %s %s: %s", what, path, libshm_error_detail());
     return EXIT_FAILED;
@@ -47,11 +47,11 @@ static int reset(const char *path, const char *directory, const char *name)
     }
     if (error == 0) {
         error = libshm_reset(segment);
-        int code = error ? explain("reset", path, error) : EXIT_SOUND;
+        int code = error ? explain("reset", path) : EXIT_SOUND;
         libshm_close(segment);
         return code;
     }
-    return explain("reset", path, error);
+    return explain("reset", path);
 }
 
 struct job {
@@ -83,7 +83,7 @@ static int run(const char *command, char *path, int force)
     }
     if (strcmp(command, "unlink") == 0) {
         int error = libshm_unlink(directory, job.name, force);
-        job.code = error ? explain("unlink", path, error) : EXIT_SOUND;
+        job.code = error ? explain("unlink", path) : EXIT_SOUND;
     } else if (guarded(guarded_reset, &job) != 0) {
         complain("cannot reset %s: it was truncated meanwhile", path);
     }

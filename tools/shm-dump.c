@@ -12,6 +12,7 @@
 #include <libshm/reader.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -67,6 +68,18 @@ static int print(const struct dump *dump, enum format format, FILE *out)
     }
 }
 
+/* What is shown may be sound although the file ends too early. The size is asked for after file_end was read: a file
+ * that grows is never shorter than that. */
+static void cut_off(struct job *job, uint64_t file_end)
+{
+    struct stat status;
+    if (fstat(job->fd, &status) != 0 || (uint64_t)status.st_size >= file_end)
+        return;
+    complain("%s: damaged: cut off after %lld bytes, and file_end says %llu", job->path, (long long)status.st_size,
+             (unsigned long long)file_end);
+    job->code = EXIT_DAMAGED;
+}
+
 /* Runs guarded: the snapshot may point into the mapped file. */
 static void run(void *context)
 {
@@ -102,6 +115,7 @@ static void run(void *context)
             job->code = EXIT_DAMAGED;
         }
         free(dump.attaches);
+        cut_off(job, dump.header->file_end);
     }
     image_free(&dump.image);
     libshm_reader_close(reader);
