@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define BODY_POOL_MAX 2u
+#define BODY_POOL_MAX 3u
 
 struct body_pool {
     pthread_mutex_t mutex;

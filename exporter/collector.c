@@ -3,6 +3,8 @@
  * The collector, see collector.h. */
 #include "collector.h"
 #include "catalogue.h"
+#include "compress.h"
+#include "dialect.h"
 #include "encoder.h"
 #include "log.h"
 #include "merge.h"
@@ -25,6 +27,7 @@ struct collector {
     struct merger *merger;
     uint64_t conflicts_logged; /* version of the merged families whose conflicts were logged */
     struct encoder *encoders[FORMATS];
+    struct compressor *compressor;
     struct body_pool pool;
     uint64_t last_bytes;
     double last_seconds;
@@ -51,7 +54,8 @@ struct collector *collector_new(const char *directory, const struct options *opt
     collector->segments = segments_new(directory, options->names, options->n_names);
     collector->self = self_new(directory);
     collector->merger = merger_new();
-    if (!collector->segments || !collector->self || !collector->merger) {
+    collector->compressor = compressor_new();
+    if (!collector->segments || !collector->self || !collector->merger || !collector->compressor) {
         collector_free(collector);
         return NULL;
     }
@@ -66,6 +70,7 @@ void collector_free(struct collector *collector)
     for (size_t i = 0; i < FORMATS; i++)
         if (collector->encoders[i])
             collector->encoders[i]->free(collector->encoders[i]);
+    compressor_free(collector->compressor);
     merger_free(collector->merger);
     self_free(collector->self);
     segments_free(collector->segments);
@@ -173,13 +178,26 @@ static const struct merged *collect(struct collector *collector)
 /* ---- bodies -------------------------------------------------------------------------------------------------------
  */
 
-static struct body *encode(struct collector *collector, const struct merged *merged, enum format format)
+static struct encoder *new_encoder(const struct options *options, enum format format)
 {
-    struct encoder **encoder = &collector->encoders[format];
+    const bool openmetrics = format == FORMAT_OPENMETRICS || format == FORMAT_OPENMETRICS_DOTS;
+    const struct dialect dialect = {
+        .header = openmetrics ? dialect_openmetrics_header : dialect_text_header,
+        .end = openmetrics ? "# EOF\n" : "",
+        .openmetrics = openmetrics,
+        .dots = format == FORMAT_TEXT_DOTS || format == FORMAT_OPENMETRICS_DOTS,
+        .created = openmetrics && options->openmetrics_created,
+    };
+    return encoder_new_text(&dialect);
+}
+
+static struct body *encode(struct collector *collector, const struct merged *merged, const struct scrape *scrape)
+{
+    struct encoder **encoder = &collector->encoders[scrape->format];
     if (!*encoder)
-        *encoder = encoder_new_text();
+        *encoder = new_encoder(collector->options, scrape->format);
     struct body *body = *encoder ? body_new(&collector->pool) : NULL;
-    if (body && !(*encoder)->encode(*encoder, merged, collector->sources, &body->bytes)) {
+    if (body && !(*encoder)->encode(*encoder, merged, collector->sources, &scrape->selection, &body->bytes)) {
         body_put(body);
         return NULL;
     }
@@ -188,28 +206,68 @@ static struct body *encode(struct collector *collector, const struct merged *mer
     return body;
 }
 
+static bool same_text(const struct scrape *a, const struct scrape *b)
+{
+    return a->format == b->format && selection_equal(&a->selection, &b->selection);
+}
+
+/* Fills in `plain` and `body`, from the scrapes before this one if they asked for the same. */
+static void make_body(struct collector *collector, const struct merged *merged, const struct scrape *scrapes,
+                      struct scrape *scrape)
+{
+    for (const struct scrape *other = scrapes; other != scrape; other = other->next) {
+        if (!other->plain || !same_text(other, scrape))
+            continue;
+        if (!scrape->plain)
+            scrape->plain = body_get(other->plain);
+        if (!scrape->body && other->body && other->coding == scrape->coding)
+            scrape->body = body_get(other->body);
+    }
+    if (!scrape->plain)
+        scrape->plain = encode(collector, merged, scrape);
+    if (scrape->body || !scrape->plain)
+        return;
+    if (scrape->coding == CODING_IDENTITY) {
+        scrape->body = body_get(scrape->plain);
+        return;
+    }
+    scrape->body = body_new(&collector->pool);
+    if (scrape->body && !compress(collector->compressor, scrape->coding, &scrape->plain->bytes, &scrape->body->bytes)) {
+        body_put(scrape->body);
+        scrape->body = NULL;
+    }
+}
+
+static bool too_late(const struct scrape *scrape)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return scrape->deadline.tv_sec &&
+           (now.tv_sec > scrape->deadline.tv_sec ||
+            (now.tv_sec == scrape->deadline.tv_sec && now.tv_nsec > scrape->deadline.tv_nsec));
+}
+
 static void answer(struct collector *collector, struct scrape *scrapes)
 {
     struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    struct body *bodies[FORMATS] = {NULL};
     const struct merged *merged = collect(collector);
-    for (struct scrape *scrape = scrapes; merged && scrape; scrape = scrape->next)
-        if (!bodies[scrape->format])
-            bodies[scrape->format] = encode(collector, merged, scrape->format);
+    for (struct scrape *scrape = scrapes; scrape; scrape = scrape->next) {
+        const bool late = too_late(scrape);
+        scrape->plain = scrape->body = NULL;
+        if (merged && !late)
+            make_body(collector, merged, scrapes, scrape);
+        if (!scrape->body)
+            log_event(LOG_ERROR, late ? "a scrape timed out before it was its turn" : "out of memory", NULL);
+    }
     clock_gettime(CLOCK_MONOTONIC, &end);
     collector->last_seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
     while (scrapes) {
         struct scrape *scrape = scrapes;
         scrapes = scrape->next; /* not ours any more once it is done */
-        struct body *body = bodies[scrape->format];
-        scrape->body = body ? body_get(body) : NULL;
-        if (!body)
-            log_event(LOG_ERROR, "out of memory", NULL);
+        body_put(scrape->plain);
         scrape->done(scrape);
     }
-    for (size_t i = 0; i < FORMATS; i++)
-        body_put(bodies[i]);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------

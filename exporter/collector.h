@@ -2,24 +2,31 @@
  *
  * The collector: one thread that owns the segments and makes the bodies of scrapes.
  *
- * Scrapes that wait when it becomes free are answered together: segments are read once and each format is made once.
+ * Scrapes that wait when it becomes free are answered together: segments are read once, and each body (of a format, a
+ * coding, a selection) is made once.
  * A scrape that arrives while a body is being made gets the next one, so what it is told was never read before it
  * asked. */
 #ifndef EXPORTER_COLLECTOR_H
 #define EXPORTER_COLLECTOR_H
 
 #include "body.h"
+#include "format.h"
 #include "options.h"
+#include "selection.h"
 #include "statistics.h"
 
-enum format { FORMAT_TEXT, FORMATS };
+#include <time.h>
 
 struct scrape {
     enum format format;
+    enum coding coding;
+    struct selection selection; /* stays the submitter's */
+    struct timespec deadline;   /* CLOCK_MONOTONIC: later than this, nobody waits for it any more; 0: no such time */
     /* Called by the collector's thread. The scrape's `body` is the callee's, with its reference; NULL: out of memory.
      */
     void (*done)(struct scrape *scrape);
     struct body *body;
+    struct body *plain;  /* the collector's: the body before compression */
     struct scrape *next; /* the collector's */
 };
 

@@ -1,32 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Prometheus text 0.0.4. It has no info, stateset and unit: those are gauges, and the unit goes unsaid. */
+ * Prometheus text 0.0.4 and 1.0.0, which differ in nothing that a segment can hold. They have no info, stateset and
+ * unit: those are gauges, and the unit goes unsaid. */
 #include "dialect.h"
-
-#include <string.h>
-
-static void append_escaped(struct buffer *out, const char *text, const char *special)
-{
-    while (*text) {
-        size_t plain = strcspn(text, special);
-        buffer_append(out, text, plain);
-        text += plain;
-        if (!*text)
-            break;
-        buffer_append(out, *text == '\n' ? "\\n" : *text == '"' ? "\\\"" : "\\\\", 2);
-        text++;
-    }
-}
-
-void dialect_append_help(struct buffer *out, const char *help)
-{
-    append_escaped(out, help, "\\\n");
-}
-
-void dialect_append_label_value(struct buffer *out, const char *value)
-{
-    append_escaped(out, value, "\\\n\"");
-}
 
 static const char *type_name(uint32_t type)
 {
@@ -46,25 +22,15 @@ static const char *type_name(uint32_t type)
     }
 }
 
-static void header(struct buffer *out, const libshm_family_view *family)
+void dialect_text_header(const struct dialect *dialect, struct buffer *out, const libshm_family_view *family)
 {
     buffer_append_string(out, "# HELP ");
-    buffer_append_string(out, family->name);
+    dialect_append_name(dialect, out, family->name);
     buffer_append(out, " ", 1);
-    dialect_append_help(out, family->help);
+    dialect_append_help(dialect, out, family->help);
     buffer_append_string(out, "\n# TYPE ");
-    buffer_append_string(out, family->name);
+    dialect_append_name(dialect, out, family->name);
     buffer_append(out, " ", 1);
     buffer_append_string(out, type_name(family->type));
     buffer_append(out, "\n", 1);
 }
-
-static void sample_name(struct buffer *out, const libshm_family_view *family, enum sample sample)
-{
-    static const char *const suffixes[] = {
-        [SAMPLE_VALUE] = "", [SAMPLE_BUCKET] = "_bucket", [SAMPLE_SUM] = "_sum", [SAMPLE_COUNT] = "_count"};
-    buffer_append_string(out, family->name);
-    buffer_append_string(out, suffixes[sample]);
-}
-
-const struct dialect dialect_text = {.header = header, .sample_name = sample_name, .end = ""};

@@ -7,15 +7,17 @@
 
 #include "buffer.h"
 #include "merge.h"
+#include "selection.h"
 
 struct encoder {
-    /* Appends all families to `out`. False: out of memory. */
+    /* Appends what `selection` has of the families to `out`. False: out of memory. */
     bool (*encode)(struct encoder *encoder, const struct merged *merged, const struct source *sources,
-                   struct buffer *out);
+                   const struct selection *selection, struct buffer *out);
     void (*free)(struct encoder *encoder);
 };
 
-/* Prometheus text 0.0.4. NULL: out of memory. */
-struct encoder *encoder_new_text(void);
+/* What `dialect` says; a copy is kept. NULL: out of memory. */
+struct dialect;
+struct encoder *encoder_new_text(const struct dialect *dialect);
 
 #endif

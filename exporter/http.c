@@ -6,12 +6,14 @@
 #include "catalogue.h"
 #include "landing.h"
 #include "log.h"
+#include "negotiate.h"
 
 #include <microhttpd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define THREADS           2u
@@ -30,7 +32,8 @@ struct http {
 struct request {          /* from its first header line to its completion */
     struct scrape scrape; /* first, so that a scrape is its request */
     struct MHD_Connection *connection;
-    struct statistics *statistics;
+    struct content content;
+    bool counted; /* in statistics.in_flight */
     enum { REQUEST_NEW, REQUEST_WAITING, REQUEST_DONE } state;
 };
 
@@ -90,24 +93,101 @@ static enum MHD_Result reply_ready(const struct http *http, struct MHD_Connectio
 /* ---- metrics ------------------------------------------------------------------------------------------------------
  */
 
-static const char *const content_types[FORMATS] = {[FORMAT_TEXT] = "text/plain; version=0.0.4; charset=utf-8"};
-
 static void free_body(void *body)
 {
     body_put(body);
+}
+
+static enum MHD_Result reply_busy(const struct http *http, struct MHD_Connection *connection, const char *text)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+    if (response)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, "1");
+    return reply(http, connection, ANSWER_UNAVAILABLE, response, "text/plain; charset=utf-8");
 }
 
 static enum MHD_Result reply_metrics(const struct http *http, struct request *request)
 {
     struct body *body = request->scrape.body;
     if (!body)
-        return reply_text(http, request->connection, ANSWER_UNAVAILABLE, "Out of memory.\n");
+        return reply_busy(http, request->connection, "The metrics could not be had in time.\n");
     request->scrape.body = NULL; /* the response's now */
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback_cls(body->bytes.size, body->bytes.data, free_body, body);
-    if (!response)
+    if (!response) {
         body_put(body);
-    return reply(http, request->connection, ANSWER_OK, response, content_types[request->scrape.format]);
+        return MHD_NO;
+    }
+    char type[CONTENT_TYPE_MAX];
+    content_type(request->content, type);
+    if (request->scrape.coding != CODING_IDENTITY)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, coding_names[request->scrape.coding]);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+    return reply(http, request->connection, ANSWER_OK, response, type);
+}
+
+struct joining { /* the values of all header fields of one name, joined by commas */
+    const char *name;
+    struct buffer joined;
+};
+
+static enum MHD_Result join_header(void *context, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct joining *joining = context;
+    (void)kind;
+    if (value && strcasecmp(key, joining->name) == 0) {
+        buffer_append_string(&joining->joined, joining->joined.size ? "," : "");
+        buffer_append_string(&joining->joined, value);
+    }
+    return MHD_YES;
+}
+
+static void negotiate(struct request *request)
+{
+    struct joining accept = {.name = MHD_HTTP_HEADER_ACCEPT}, coding = {.name = MHD_HTTP_HEADER_ACCEPT_ENCODING};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join_header, &accept);
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join_header, &coding);
+    request->content = negotiate_content(accept.joined.size ? buffer_string(&accept.joined) : NULL);
+    request->scrape.format = content_format(request->content);
+    request->scrape.coding = negotiate_coding(coding.joined.size ? buffer_string(&coding.joined) : NULL);
+    buffer_free(&accept.joined);
+    buffer_free(&coding.joined);
+}
+
+struct arguments {
+    struct selection *selection;
+    bool too_many;
+};
+
+static enum MHD_Result take_argument(void *context, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+    struct arguments *arguments = context;
+    (void)kind;
+    if (value && strcmp(key, "name[]") == 0)
+        arguments->too_many |= !selection_add_name(arguments->selection, value);
+    else if (value && strcmp(key, "segment") == 0)
+        arguments->too_many |= !selection_add_segment(arguments->selection, value);
+    return MHD_YES;
+}
+
+/* Prometheus says how long it is going to wait. */
+static void take_deadline(struct request *request)
+{
+    const char *text =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, "X-Prometheus-Scrape-Timeout-Seconds");
+    char *end;
+    const double seconds = text ? strtod(text, &end) : 0;
+    if (!text || *end || !(seconds > 0 && seconds < 86400))
+        return;
+    struct timespec *deadline = &request->scrape.deadline;
+    clock_gettime(CLOCK_MONOTONIC, deadline);
+    deadline->tv_sec += (time_t)seconds;
+    deadline->tv_nsec += (long)((seconds - (double)(time_t)seconds) * 1e9);
+    if (deadline->tv_nsec >= 1000000000) {
+        deadline->tv_sec++;
+        deadline->tv_nsec -= 1000000000;
+    }
 }
 
 static void scrape_done(struct scrape *scrape)
@@ -115,12 +195,20 @@ static void scrape_done(struct scrape *scrape)
     MHD_resume_connection(((struct request *)scrape)->connection);
 }
 
-static enum MHD_Result begin_metrics(const struct http *http, struct request *request)
+static enum MHD_Result begin_metrics(struct http *http, struct request *request)
 {
+    struct arguments arguments = {.selection = &request->scrape.selection};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, take_argument, &arguments);
+    if (arguments.too_many)
+        return reply_text(http, request->connection, ANSWER_BAD_REQUEST, "Too many names or segments.\n");
+    const uint64_t in_flight = atomic_fetch_add(&http->statistics->in_flight, 1);
+    request->counted = true;
+    if (http->options->max_requests && in_flight >= http->options->max_requests)
+        return reply_busy(http, request->connection, "Too many requests at a time.\n");
+    negotiate(request);
+    take_deadline(request);
     request->state = REQUEST_WAITING;
-    request->statistics = http->statistics;
-    atomic_fetch_add(&http->statistics->in_flight, 1);
-    request->scrape = (struct scrape){.format = FORMAT_TEXT, .done = scrape_done};
+    request->scrape.done = scrape_done;
     MHD_suspend_connection(request->connection);
     if (!collector_submit(http->collector, &request->scrape))
         scrape_done(&request->scrape); /* the end has come: without a body */
@@ -130,7 +218,7 @@ static enum MHD_Result begin_metrics(const struct http *http, struct request *re
 /* ---- requests -----------------------------------------------------------------------------------------------------
  */
 
-static enum MHD_Result route(const struct http *http, struct request *request, const char *path)
+static enum MHD_Result route(struct http *http, struct request *request, const char *path)
 {
     if (strcmp(path, http->options->telemetry_path) == 0)
         return begin_metrics(http, request);
@@ -150,7 +238,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   void **state)
 {
     (void)version, (void)upload;
-    const struct http *http = context;
+    struct http *http = context;
     struct request *request = *state;
     if (!request) {
         request = calloc(1, sizeof *request);
@@ -176,13 +264,15 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 static void on_completed(void *context, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode how)
 {
-    (void)context, (void)connection, (void)how;
+    const struct http *http = context;
+    (void)connection, (void)how;
     struct request *request = *state;
     if (!request)
         return;
-    if (request->statistics)
-        atomic_fetch_sub(&request->statistics->in_flight, 1);
+    if (request->counted)
+        atomic_fetch_sub(&http->statistics->in_flight, 1);
     body_put(request->scrape.body);
+    selection_clear(&request->scrape.selection);
     free(request);
     *state = NULL;
 }
@@ -213,7 +303,7 @@ struct http *http_start(int fd, const struct options *options, struct collector 
         MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
         THREADS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
     if (!http->daemon) {
         close(fd);
         free(http);

@@ -171,16 +171,30 @@ static int by_claim(const void *a, const void *b)
     return strcmp(x->owner->name, y->owner->name);
 }
 
-static size_t claims_of(uint32_t type, const char *suffixes[4])
+#define CLAIMS_MAX 5u
+
+/* The sample names of a family, and the names that it has in OpenMetrics: as parts of its name and suffixes. */
+static size_t claims_of(const libshm_family_view *family, int *base, const char *suffixes[CLAIMS_MAX])
 {
+    static const char *const ends[] = {[LIBSHM_TYPE_COUNTER] = "_total", [LIBSHM_TYPE_INFO] = "_info"};
+    const uint32_t type = family->type;
+    const bool distribution = type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY;
+    const char *end = type == LIBSHM_TYPE_COUNTER || type == LIBSHM_TYPE_INFO ? ends[type] : "";
+    const size_t length = strlen(family->name), end_length = strlen(end);
+    const bool ends_so = length > end_length && strcmp(family->name + length - end_length, end) == 0;
     size_t n = 0;
+    *base = (int)(ends_so ? length - end_length : length);
     suffixes[n++] = "";
-    if (type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY) {
+    if (*end)
+        suffixes[n++] = end;
+    if (distribution) {
         suffixes[n++] = "_sum";
         suffixes[n++] = "_count";
     }
     if (type == LIBSHM_TYPE_HISTOGRAM)
         suffixes[n++] = "_bucket";
+    if (distribution || type == LIBSHM_TYPE_COUNTER)
+        suffixes[n++] = "_created";
     return n;
 }
 
@@ -188,17 +202,19 @@ static size_t claims_of(uint32_t type, const char *suffixes[4])
 static bool settle_sample_names(struct merged *merged, struct candidate *candidates, size_t n,
                                 const struct source *sources)
 {
-    struct claim *claims = calloc(4 * n + 1, sizeof *claims);
+    struct claim *claims = calloc(CLAIMS_MAX * n + 1, sizeof *claims);
     size_t n_claims = 0;
     bool whole = claims != NULL;
     for (size_t i = 0; whole && i < n; i++) {
         if (candidates[i].left_out || (i && strcmp(candidates[i - 1].name, candidates[i].name) == 0))
             continue;
-        const char *suffixes[4];
-        size_t n_suffixes = claims_of(sources[candidates[i].source].families[candidates[i].family].type, suffixes);
+        const libshm_family_view *family = &sources[candidates[i].source].families[candidates[i].family];
+        const char *suffixes[CLAIMS_MAX];
+        int base;
+        const size_t n_suffixes = claims_of(family, &base, suffixes);
         for (size_t s = 0; whole && s < n_suffixes; s++) {
             claims[n_claims].owner = &candidates[i];
-            whole = asprintf(&claims[n_claims].name, "%s%s", candidates[i].name, suffixes[s]) >= 0;
+            whole = asprintf(&claims[n_claims].name, "%.*s%s", base, family->name, suffixes[s]) >= 0;
             n_claims += whole;
         }
     }

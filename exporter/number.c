@@ -156,12 +156,41 @@ size_t number_format_double(char *out, double value)
     return sign + format_any(out + sign, value);
 }
 
+/* d.ddde+XX from a decimal without exponent. */
+static size_t format_scientific(char *out, const char *text, size_t n)
+{
+    const char *point = memchr(text, '.', n);
+    const size_t whole = point ? (size_t)(point - text) : n;
+    size_t first = 0, n_digits = 0, at = 0;
+    char digits[NUMBER_MAX];
+    while (text[first] == '0' || text[first] == '.')
+        first++;
+    for (size_t i = first; i < n; i++)
+        if (text[i] != '.')
+            digits[n_digits++] = text[i];
+    while (digits[n_digits - 1] == '0')
+        n_digits--;
+    const int exponent = first < whole ? (int)(whole - first) - 1 : -(int)(first - whole);
+    out[at++] = digits[0];
+    if (n_digits > 1)
+        out[at++] = '.';
+    memcpy(out + at, digits + 1, n_digits - 1);
+    at += n_digits - 1;
+    return at + (size_t)snprintf(out + at, NUMBER_MAX - at, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
+}
+
 size_t number_format_bound(char *out, double bound)
 {
-    size_t n = number_format_double(out, bound);
-    for (size_t i = 0; i < n; i++)
-        if (out[i] != '-' && (out[i] < '0' || out[i] > '9'))
-            return n;
+    char text[NUMBER_MAX];
+    const size_t sign = signbit(bound) != 0, n = number_format_double(text, bound);
+    const double size = fabs(bound);
+    memcpy(out, text, n);
+    if (memchr(text, 'e', n) || isinf(bound) || bound != bound)
+        return n;
+    if (size >= 1e6 || (size < 1e-4 && size > 0))
+        return sign + format_scientific(out + sign, text + sign, n - sign);
+    if (memchr(text, '.', n))
+        return n;
     memcpy(out + n, ".0", 2);
     return n + 2;
 }

@@ -13,7 +13,8 @@
 /* Each writes at most NUMBER_MAX bytes to `out`, without a NUL, and returns how many. */
 size_t number_format_u64(char *out, uint64_t value);
 size_t number_format_double(char *out, double value);
-/* The value of a label `le`: 0.1, 1.0, +Inf. An integral bound keeps its .0, so that every exporter spells it alike. */
+/* The value of a label `le`: 0.1, 1.0, 1e+06, +Inf. The client libraries' way to write it, so that a bound is the same
+ * series wherever it comes from: .0 behind an integer, an exponent from 1e6 up and below 1e-4. */
 size_t number_format_bound(char *out, double bound);
 /* A counter: integer + fractional. Exact as long as nobody added a fraction. */
 size_t number_format_counter(char *out, uint64_t integer, double fractional);

@@ -44,6 +44,24 @@ static bool take_telemetry_path(struct options *options, const char *value, char
     return true;
 }
 
+static bool take_max_requests(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    const size_t digits = strspn(value, "0123456789");
+    if (!digits || digits > 6 || value[digits]) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--web.max-requests: '%.100s' must be a number from 0 to 999999", value);
+        return false;
+    }
+    options->max_requests = strtoul(value, NULL, 10);
+    return true;
+}
+
+static bool take_created(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    (void)value, (void)error;
+    options->openmetrics_created = true;
+    return true;
+}
+
 static bool take_directory(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
     if (!*value) {
@@ -85,6 +103,11 @@ static const struct flag {
     {"--web.listen-address", "HOST:PORT", "Where to listen; port 0 takes a free one. Default 127.0.0.1:9464.",
      take_listen_address, OPTIONS_RUN},
     {"--web.telemetry-path", "PATH", "Path of the metrics. Default /metrics.", take_telemetry_path, OPTIONS_RUN},
+    {"--web.max-requests", "N",
+     "Answer at most N requests for metrics at a time, others get 503. 0: no limit. Default 40.", take_max_requests,
+     OPTIONS_RUN},
+    {"--web.openmetrics-created", NULL, "In OpenMetrics, say with a sample _created when each series began.",
+     take_created, OPTIONS_RUN},
     {"--shm.dir", "DIR",
      "Directory of the segments. Default: $LIBSHM_DIR, /run/libshm, $XDG_RUNTIME_DIR/libshm, /dev/shm/libshm-UID: the "
      "first that applies.",
@@ -136,6 +159,7 @@ enum options_result options_parse(int argc, char **argv, struct options *options
         .names = calloc((size_t)argc + 1, sizeof *options->names),
         .listen_address = "127.0.0.1:9464",
         .telemetry_path = "/metrics",
+        .max_requests = 40,
         .log_level = LOG_INFO,
     };
     if (!options->names) {
@@ -164,8 +188,12 @@ enum options_result options_parse(int argc, char **argv, struct options *options
             snprintf(error, OPTIONS_ERROR_MAX, "%s takes no value", flag->name);
             return OPTIONS_ERROR;
         }
-        if (!flag->value)
+        if (!flag->value && !flag->take)
             return flag->result;
+        if (!flag->value) {
+            flag->take(options, NULL, error);
+            continue;
+        }
         value = value ? value + 1 : i + 1 < argc ? argv[++i] : NULL;
         if (!value) {
             snprintf(error, OPTIONS_ERROR_MAX, "%s needs a value: %s=%s", flag->name, flag->name, flag->value);

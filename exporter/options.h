@@ -20,6 +20,8 @@ struct options {
     size_t n_names;
     const char *listen_address;
     const char *telemetry_path;
+    size_t max_requests; /* for metrics at a time; 0: no limit */
+    bool openmetrics_created;
     const char *directory; /* NULL: the library's rule */
     enum segment_label segment_label;
     enum log_level log_level;

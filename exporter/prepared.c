@@ -19,16 +19,10 @@ struct maker {
     size_t n_lines;
 };
 
-static uint32_t lines_of(const libshm_family_view *family)
+static uint32_t lines_of(const struct dialect *dialect, const libshm_family_view *family)
 {
-    switch (family->type) {
-    case LIBSHM_TYPE_HISTOGRAM:
-        return family->n_bounds + 1 + 2;
-    case LIBSHM_TYPE_SUMMARY:
-        return 2;
-    default:
-        return 1;
-    }
+    const struct dialect_samples samples = dialect_samples(dialect, family);
+    return samples.value + (samples.buckets ? family->n_bounds + 1 : 0) + 2u * samples.sum_and_count + samples.created;
 }
 
 static struct prepared_series key_of(const libshm_series_view *series)
@@ -49,11 +43,19 @@ static bool key_before(const struct prepared_series *key, const libshm_series_vi
 /* ---- one series ---------------------------------------------------------------------------------------------------
  */
 
-/* `le` stands last, as everybody writes it. */
-static void append_line(struct maker *maker, enum sample sample, const char *le, size_t le_size)
+/* A line of the sample `name` + `suffix`, NULL for that without a suffix. `le` stands last, as everybody writes it. */
+static void append_line(struct maker *maker, const char *suffix, const char *le, size_t le_size)
 {
     const size_t start = maker->text.size;
-    maker->dialect->sample_name(&maker->text, maker->family, sample);
+    if (suffix) {
+        if (maker->dialect->openmetrics)
+            dialect_append_base_name(maker->dialect, &maker->text, maker->family);
+        else
+            dialect_append_name(maker->dialect, &maker->text, maker->family->name);
+        buffer_append_string(&maker->text, suffix);
+    } else {
+        dialect_append_value_name(maker->dialect, &maker->text, maker->family);
+    }
     if (maker->pairs.size || le) {
         buffer_append(&maker->text, "{", 1);
         buffer_append(&maker->text, maker->pairs.data, maker->pairs.size);
@@ -78,24 +80,26 @@ static void append_series(struct maker *maker, const libshm_series_view *series)
             continue;
         if (maker->pairs.size)
             buffer_append(&maker->pairs, ",", 1);
-        buffer_append_string(&maker->pairs, maker->labels.label[i].name);
+        dialect_append_name(maker->dialect, &maker->pairs, maker->labels.label[i].name);
         buffer_append(&maker->pairs, "=\"", 2);
         dialect_append_label_value(&maker->pairs, value);
         buffer_append(&maker->pairs, "\"", 1);
     }
-    if (maker->family->type == LIBSHM_TYPE_HISTOGRAM) {
-        for (uint32_t i = 0; i < maker->family->n_bounds; i++) {
-            char le[NUMBER_MAX + 2];
-            append_line(maker, SAMPLE_BUCKET, le, number_format_bound(le, maker->family->bounds[i]));
-        }
-        append_line(maker, SAMPLE_BUCKET, "+Inf", 4);
+    const struct dialect_samples samples = dialect_samples(maker->dialect, maker->family);
+    if (samples.value)
+        append_line(maker, NULL, NULL, 0);
+    for (uint32_t i = 0; samples.buckets && i < maker->family->n_bounds; i++) {
+        char le[NUMBER_MAX];
+        append_line(maker, "_bucket", le, number_format_bound(le, maker->family->bounds[i]));
     }
-    if (maker->family->type == LIBSHM_TYPE_HISTOGRAM || maker->family->type == LIBSHM_TYPE_SUMMARY) {
-        append_line(maker, SAMPLE_SUM, NULL, 0);
-        append_line(maker, SAMPLE_COUNT, NULL, 0);
-    } else {
-        append_line(maker, SAMPLE_VALUE, NULL, 0);
+    if (samples.buckets)
+        append_line(maker, "_bucket", "+Inf", 4);
+    if (samples.sum_and_count) {
+        append_line(maker, "_sum", NULL, 0);
+        append_line(maker, "_count", NULL, 0);
     }
+    if (samples.created)
+        append_line(maker, "_created", NULL, 0);
 }
 
 /* ---- a part -------------------------------------------------------------------------------------------------------
@@ -150,7 +154,7 @@ struct prepared *prepared_make(const struct dialect *dialect, const struct sourc
         old->references++;
         return old;
     }
-    const uint32_t lines = lines_of(family);
+    const uint32_t lines = lines_of(dialect, family);
     struct prepared *made = calloc(1, sizeof *made);
     struct maker *maker = calloc(1, sizeof *maker);
     bool whole = made && maker;

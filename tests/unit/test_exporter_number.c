@@ -59,7 +59,7 @@ static void spells_numbers_as_prometheus_does(void **state)
     expect(number_format_double, -NAN, "NaN");
 }
 
-static void bounds_keep_their_point(void **state)
+static void bounds_are_spelled_as_client_libraries_do(void **state)
 {
     (void)state;
     expect(number_format_bound, 0.1, "0.1");
@@ -67,7 +67,17 @@ static void bounds_keep_their_point(void **state)
     expect(number_format_bound, 0, "0.0");
     expect(number_format_bound, -10, "-10.0");
     expect(number_format_bound, 1800, "1800.0");
+    expect(number_format_bound, 100000, "100000.0");
+    expect(number_format_bound, 999999.5, "999999.5");
+    expect(number_format_bound, 1e6, "1e+06");
+    expect(number_format_bound, -1234567, "-1.234567e+06");
+    expect(number_format_bound, 0x1p40, "1.099511627776e+12");
+    expect(number_format_bound, 12345678.5, "1.23456785e+07");
     expect(number_format_bound, 1e22, "1e+22");
+    expect(number_format_bound, 0.0001, "0.0001");
+    expect(number_format_bound, 0.00001, "1e-05");
+    expect(number_format_bound, 0.0000125, "1.25e-05");
+    expect(number_format_bound, 1.5e-9, "1.5e-09");
     expect(number_format_bound, INFINITY, "+Inf");
 }
 
@@ -170,8 +180,10 @@ int main(int argc, char **argv)
     seed = argc > 1 ? strtoull(argv[1], NULL, 0) : (uint64_t)time(NULL);
     printf("seed %llu\n", (unsigned long long)seed);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(spells_numbers_as_prometheus_does), cmocka_unit_test(bounds_keep_their_point),
-        cmocka_unit_test(counters_are_exact_integers),       cmocka_unit_test(every_integer_length),
+        cmocka_unit_test(spells_numbers_as_prometheus_does),
+        cmocka_unit_test(bounds_are_spelled_as_client_libraries_do),
+        cmocka_unit_test(counters_are_exact_integers),
+        cmocka_unit_test(every_integer_length),
         cmocka_unit_test(every_number_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,8 @@ static void has_the_defaults_of_the_manual(void **state)
     assert_string_equal(options.telemetry_path, "/metrics");
     assert_null(options.directory);
     assert_int_equal(options.n_names, 0);
+    assert_int_equal(options.max_requests, 40);
+    assert_false(options.openmetrics_created);
     assert_int_equal(options.log_level, LOG_INFO);
     assert_true(options_add_segment_label(&options));
     options_free(&options);
@@ -106,6 +108,8 @@ static void says_what_is_wrong(void **state)
          "--web.listen-address: '::1:80' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535"},
         {"--web.listen-address=localhost:65536",
          "--web.listen-address: 'localhost:65536' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535"},
+        {"--web.max-requests=many", "--web.max-requests: 'many' must be a number from 0 to 999999"},
+        {"--web.openmetrics-created=1", "--web.openmetrics-created takes no value"},
         {"--log.level=loud", "--log.level: 'loud' must be debug, info, warn or error"},
         {"--shm.segment-label=maybe", "--shm.segment-label: 'maybe' must be auto, always or never"},
         {"--web.telemetry-path=metrics",
