@@ -118,6 +118,7 @@ int libshm_attach(struct libshm_segment *segment)
             segment->attach_serial = serial;
             segment->common = false;
             segment->released = 0;
+            segment->process.wiped->own_attach = 1;
             return 0;
         }
     }
@@ -212,20 +213,33 @@ static uint32_t *references(struct libshm_segment *segment, uint32_t thing)
     return *array + i;
 }
 
+/* A forked child does not write into the attach that it inherited, or what it holds would stay held after its death, as
+ * long as its parent lives: before its first hold it makes an attach of its own. */
+static bool set_own_bit(struct libshm_segment *segment, uint32_t thing, bool locked)
+{
+    if (segment->process.wiped->own_attach)
+        return set_bit(segment, thing, locked);
+    if (!locked)
+        return false;
+    libshm_attach_renew(segment, true);
+    return set_bit(segment, thing, true); /* if there was no room for an attach: in the inherited one */
+}
+
 int libshm_hold(struct libshm_segment *segment, uint32_t thing, bool insert_locked)
 {
     uint32_t *count = references(segment, thing);
     if (!count)
         return libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
-    if (*count == 0 && !segment->common && !set_bit(segment, thing, insert_locked)) {
+    if (*count == 0 && !segment->common && !set_own_bit(segment, thing, insert_locked)) {
         int error = insert_locked ? LIBSHM_E_FULL : libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
         if (error)
             return error;
-        bool set = set_bit(segment, thing, true);
+        bool set = set_own_bit(segment, thing, true);
         libshm_insert_unlock(segment);
         if (!set)
             return LIBSHM_E_FULL;
     }
+    segment->held += *count == 0;
     ++*count;
     return 0;
 }
@@ -233,8 +247,10 @@ int libshm_hold(struct libshm_segment *segment, uint32_t thing, bool insert_lock
 void libshm_unhold(struct libshm_segment *segment, uint32_t thing)
 {
     uint32_t *count = references(segment, thing);
-    if (count && *count > 0 && --*count == 0)
+    if (count && *count > 0 && --*count == 0) {
+        segment->held--;
         segment->released++;
+    }
 }
 
 static bool bit_set(const struct libshm_segment *segment, const struct libshm_attach_entry *entry, uint32_t thing)
@@ -269,9 +285,10 @@ bool libshm_held(struct libshm_segment *segment, uint32_t thing)
     return false;
 }
 
-void libshm_attach_renew(struct libshm_segment *segment)
+void libshm_attach_renew(struct libshm_segment *segment, bool now)
 {
-    if (segment->released == 0 || segment->common)
+    enum { FEW = 64 };
+    if (segment->common || (!now && (segment->released < FEW || segment->released < segment->held / 4)))
         return;
     struct libshm_segment old = *segment;
     bool complete = libshm_attach(segment) == 0 && !segment->common;

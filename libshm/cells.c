@@ -160,13 +160,9 @@ uint64_t libshm_cells_fingerprint(const struct libshm_segment *segment, const st
     return fingerprint;
 }
 
-void libshm_histogram_add_atomic(const libshm_histogram *histogram, uint32_t bucket, double value)
+void libshm_bucket_add_atomic(struct libshm_cell *bucket, unsigned atomic_mask, double value)
 {
-    if (!histogram->cell) {
-        libshm_update_dropped(histogram->segment);
-        return;
-    }
-    struct libshm_cell *cell = libshm_atomic_cell(histogram->cell + bucket, histogram->atomic_mask);
+    struct libshm_cell *cell = libshm_atomic_cell(bucket, atomic_mask);
     uint64_t *words = (uint64_t *)(void *)cell, old[2], new[2];
     old[0] = ck_pr_load_64(&words[0]); /* may be torn: then the exchange fails and hands back the whole cell */
     old[1] = ck_pr_load_64(&words[1]);

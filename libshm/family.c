@@ -189,11 +189,11 @@ static int object(struct libshm_segment *segment, struct libshm_family_entry *en
             return 0;
         }
     libshm_family *f = calloc(1, sizeof *f);
-    uint32_t n_padded = ((uint32_t)metric->n_bounds + 3) & ~3u;
-    double *bounds = n_padded ? aligned_alloc(64, (n_padded * 8 + 63) & ~(size_t)63) : NULL;
-    if (!f || (n_padded && !bounds)) {
+    libshm_histogram search = {.cell = NULL};
+    struct libshm_buckets *buckets = libshm_buckets_new(metric->bounds, (uint32_t)metric->n_bounds, &search);
+    if (!f || !buckets) {
         free(f);
-        free(bounds);
+        free(buckets);
         return libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
     }
     int error = libshm_hold(segment, LIBSHM_HOLD_FAMILY + number, insert_locked);
@@ -203,11 +203,9 @@ static int object(struct libshm_segment *segment, struct libshm_family_entry *en
     }
     if (error) {
         free(f);
-        free(bounds);
+        free(buckets);
         return error;
     }
-    for (uint32_t i = 0; i < n_padded; i++)
-        bounds[i] = i < metric->n_bounds ? metric->bounds[i] : INFINITY;
     *f = (libshm_family){.next = segment->families,
                          .segment = segment,
                          .entry = entry,
@@ -217,8 +215,8 @@ static int object(struct libshm_segment *segment, struct libshm_family_entry *en
                          .type = entry->type,
                          .gauge_mode = entry->gauge_mode,
                          .n_bounds = (uint32_t)metric->n_bounds,
-                         .n_padded = n_padded,
-                         .bounds = bounds};
+                         .search = search,
+                         .buckets = buckets};
     memcpy(f->name, metric->name, strlen(metric->name) + 1);
     segment->families = f;
     *family = f;
@@ -263,7 +261,7 @@ static int define(libshm_segment *segment, const libshm_metric *metric, uint32_t
     if (error == LIBSHM_E_NOT_FOUND || error == LIBSHM_E_BUSY) {
         error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
         if (!error) {
-            libshm_attach_renew(segment);
+            libshm_attach_renew(segment, segment->released > 0);
             error = define_locked(segment, metric, type, n_labels, family);
             libshm_insert_unlock(segment);
         }

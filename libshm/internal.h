@@ -47,6 +47,7 @@ void libshm_test_point(const char *function, int line);
 struct libshm_wiped {
     pthread_mutex_t mutex;   /* before the insert lock, and for everything process-local of the segment */
     uint64_t stuck_until_ns; /* after a timeout others do not wait again at once; CLOCK_MONOTONIC */
+    uint32_t own_attach;     /* the attach is this process\'s, not one inherited through fork */
     uint64_t slot_serial;    /* 0: no slot taken yet */
     uint32_t slot;           /* number */
     uint32_t slot_failed;    /* it cannot be had; do not try at every update */
@@ -82,6 +83,7 @@ struct libshm_segment {
     bool common;     /* could not get an entry or byte of its own: holds the common byte, records no holds */
     void *attach_pin;
     int attach_fd;     /* where a mapping does not keep the lock: the descriptor that does; else -1 */
+    uint32_t held;     /* things with references */
     uint32_t released; /* things whose last reference went while their bits are still set */
     /* holds: references by thing; grown on demand */
     uint32_t *series_holds, *family_holds;
@@ -99,8 +101,9 @@ struct libshm_family {
     uint32_t n_labels;
     uint32_t type;
     uint32_t gauge_mode;
-    uint32_t n_bounds, n_padded;
-    double *bounds;         /* 32-byte aligned, padded with +Inf */
+    uint32_t n_bounds;
+    libshm_histogram search;        /* how observe finds the bucket: to be copied into handles */
+    struct libshm_buckets *buckets; /* owns what `search` points to */
     uint32_t overflow_held; /* number + 1 of the overflow series, once this process holds it */
     uint64_t overflow_generation;
     char name[LIBSHM_MAX_NAME + 1];
@@ -220,8 +223,8 @@ LIBSHM_HIDDEN void libshm_unhold(struct libshm_segment *segment, uint32_t thing)
 /* Locked. Is the thing held by a living attach? True when in doubt. */
 LIBSHM_HIDDEN bool libshm_held(struct libshm_segment *segment, uint32_t thing);
 /* Locked. A fresh attach with only what is still referenced: bits are never cleared, because a forked child may go by
- * them. */
-LIBSHM_HIDDEN void libshm_attach_renew(struct libshm_segment *segment);
+ * them. Does nothing while few were released; `now` insists. */
+LIBSHM_HIDDEN void libshm_attach_renew(struct libshm_segment *segment, bool now);
 LIBSHM_HIDDEN bool libshm_attach_alone(struct libshm_segment *segment, int fd); /* no living attach but ours, if any */
 
 /* ---- live.c ---- */
@@ -249,6 +252,9 @@ LIBSHM_HIDDEN int libshm_series_make(struct libshm_segment *segment, const struc
                                      const struct libshm_labels *labels, bool beyond_cap, struct libshm_found *found);
 LIBSHM_HIDDEN void libshm_counter_handle(const struct libshm_family *family, const struct libshm_found *found,
                                          libshm_counter *counter);
+/* The bucket search over these bounds, and what of a handle belongs to it. NULL: out of memory. To free(). */
+LIBSHM_HIDDEN struct libshm_buckets *libshm_buckets_new(const double *bounds, uint32_t n_bounds,
+                                                        libshm_histogram *search);
 LIBSHM_HIDDEN void libshm_histogram_handle(const struct libshm_family *family, const struct libshm_found *found,
                                            libshm_histogram *histogram);
 LIBSHM_HIDDEN void libshm_gauge_handle(const struct libshm_family *family, const struct libshm_found *found,

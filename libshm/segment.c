@@ -27,7 +27,8 @@ static bool fork_handlers;
 
 /* ---- restartable sequences ---- */
 
-ptrdiff_t libshm_rseq_offset;
+/* libshm_rseq_offset, which is const for everybody else. */
+ptrdiff_t offset_of_rseq __asm__("libshm_rseq_offset") __attribute__((visibility("default")));
 
 /* As struct rseq, for threads of a libc without it. */
 static __thread struct {
@@ -41,11 +42,11 @@ __attribute__((constructor(101))) static void find_rseq(void)
 {
 #if LIBSHM_RSEQ
     if (&__rseq_offset && &__rseq_size && __rseq_size > 0) {
-        libshm_rseq_offset = __rseq_offset;
+        offset_of_rseq = __rseq_offset;
         return;
     }
 #endif
-    libshm_rseq_offset = (char *)&stand_in - (char *)__builtin_thread_pointer();
+    offset_of_rseq = (char *)&stand_in - (char *)__builtin_thread_pointer();
 }
 
 /* ---- what is dropped ---- */
@@ -201,7 +202,7 @@ static void release(struct libshm_segment *segment)
     while (segment->families) {
         struct libshm_family *family = segment->families;
         segment->families = family->next;
-        free(family->bounds);
+        free(family->buckets);
         free(family);
     }
     free(segment->series_holds);

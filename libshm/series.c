@@ -203,6 +203,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     if (error)
         return error;
     libshm_lookup_trim(segment);
+    libshm_attach_renew(segment, false);
     libshm_sweep_step(segment, 32);
     if (libshm_index_find_series(segment, family->number, labels, found)) {
         error = hold_found(segment, found, true);
@@ -237,14 +238,12 @@ void libshm_histogram_handle(const struct libshm_family *family, const struct li
 {
     libshm_counter cells;
     libshm_counter_handle(family, found, &cells);
-    *histogram = (libshm_histogram){.cell = cells.cell,
-                                    .series = cells.series,
-                                    .cpu_limit = cells.cpu_limit,
-                                    .atomic_mask = cells.atomic_mask,
-                                    .segment = cells.segment,
-                                    .bounds = family->bounds,
-                                    .n_padded = family->n_padded,
-                                    .n_bounds = family->n_bounds};
+    *histogram = family->search;
+    histogram->cell = cells.cell;
+    histogram->series = cells.series;
+    histogram->cpu_limit = cells.cpu_limit;
+    histogram->atomic_mask = cells.atomic_mask;
+    histogram->segment = cells.segment;
 }
 
 void libshm_gauge_handle(const struct libshm_family *family, const struct libshm_found *found, libshm_gauge *gauge)
@@ -387,6 +386,7 @@ int libshm_series_remove(libshm_family *family, const char *const *values)
     libshm_mutex_lock(segment);
     error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
     if (!error) {
+        libshm_attach_renew(segment, false);
         if (libshm_index_find_series(segment, family->number, &labels, &found))
             error = remove_number(segment, found.number);
         else

@@ -147,7 +147,7 @@ bool libshm_sweep_family(struct libshm_segment *segment, struct libshm_family *f
     if (now - __atomic_load_n(&entry->last_sweep_ns, __ATOMIC_RELAXED) < LIBSHM_SWEEP_RETRY_NS)
         return false;
     libshm_lookup_trim(segment);
-    libshm_attach_renew(segment);
+    libshm_attach_renew(segment, segment->released > 0);
     for (uint32_t i = 0; i < FAMILY_WINDOW && i < count && !freed; i++, cursor++) {
         cursor = cursor < count ? cursor : 0;
         struct libshm_series_entry *series = libshm_table_at(segment, LIBSHM_TABLE_SERIES, cursor);
@@ -170,7 +170,7 @@ int libshm_sweep(libshm_segment *segment)
     int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
     if (!error) {
         libshm_lookup_trim(segment);
-        libshm_attach_renew(segment);
+        libshm_attach_renew(segment, segment->released > 0);
         libshm_sweep_step(segment, libshm_table_count(segment, LIBSHM_TABLE_SERIES));
         libshm_insert_unlock(segment);
     }
