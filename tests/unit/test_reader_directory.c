@@ -9,6 +9,8 @@
 
 #include "reader_common.h"
 
+#include "libshm/reader_internal.h"
+
 static const double bounds[] = {0.5, 1, 2.5};
 
 static void set_status(uint64_t *status, uint64_t generation, uint32_t state)
@@ -179,6 +181,28 @@ static void replaced_family(void **state)
     sb_changed(&b);
     take();
     assert_int_equal(family("x_total")->max_series, 78);
+}
+
+/* What was copied between two looks at a status counts only if there was one generation, shown all the while. */
+static void unchanged(void **state)
+{
+    (void)state;
+    const uint64_t live = LIBSHM_STATUS(5, LIBSHM_STATE_LIVE);
+    const struct {
+        uint64_t now;
+        bool same;
+    } cases[] = {
+        {live, true},
+        {LIBSHM_STATUS(5, LIBSHM_STATE_HIDDEN), true},
+        {LIBSHM_STATUS(5, LIBSHM_STATE_REMOVED), false},
+        {LIBSHM_STATUS(6, LIBSHM_STATE_FREE), false},
+        {LIBSHM_STATUS(6, LIBSHM_STATE_BUILDING), false},
+        {LIBSHM_STATUS(6, LIBSHM_STATE_LIVE), false},
+        {LIBSHM_STATUS(4, LIBSHM_STATE_LIVE), false},
+        {live + (UINT64_C(1) << 63), false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(libshm_reader_unchanged(&cases[i].now, live), cases[i].same);
 }
 
 /* ---- what is passed over --------------------------------------------------------------------------------------- */
@@ -591,9 +615,9 @@ static void hidden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(contents),         TEST(stability),  TEST(reuse),     TEST(replaced_family), TEST(bad_family),
-        TEST(bad_family_text),  TEST(bad_series), TEST(bad_group), TEST(bad_tables),      TEST(duplicate_series),
-        TEST(duplicate_family), TEST(hidden),
+        TEST(contents),         TEST(stability),        TEST(reuse),      TEST(unchanged), TEST(replaced_family),
+        TEST(bad_family),       TEST(bad_family_text),  TEST(bad_series), TEST(bad_group), TEST(bad_tables),
+        TEST(duplicate_series), TEST(duplicate_family), TEST(hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
