@@ -34,10 +34,11 @@ _ABSENT = {
 }
 
 
-def install(segment="default", directory=None, max_bytes=None):
-    """Puts the metrics of prometheus_client into a segment; to be called before the first one is made."""
+def install(segment="default", directory=None, max_bytes=None, max_series=10000):
+    """Puts the metrics of prometheus_client into a segment; to be called before the first one is made. `max_series`: of
+    each family."""
     from . import bridge
-    bridge.install(segment, directory, max_bytes)
+    bridge.install(segment, directory, max_bytes, max_series)
 
 
 def __getattr__(name):
