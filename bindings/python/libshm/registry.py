@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries: each is a segment, and what is in it, of whichever process."""
-import math
 import os
 from typing import Dict, List, NamedTuple, Optional
 
@@ -26,25 +25,12 @@ class Metric:
         return f"Metric({self.name}, {self.documentation}, {self.type}, {self.unit}, {self.samples})"
 
 
-def number_text(value):
-    """A bound as it stands in the label `le`."""
-    if value == math.inf:
-        return "+Inf"
-    text = repr(float(value))
-    dot = text.find(".")
-    if value > 0 and dot > 6:  # Go changes to exponents sooner than Python, and everybody follows it
-        mantissa = f"{text[0]}.{text[1:dot]}{text[dot + 1:]}".rstrip("0.")
-        return f"{mantissa}e+0{dot - 1}"
-    return text
-
-
 _ENDINGS = {"counter": "_total", "info": "_info"}
 
 
 def samples_of(family):
     """The samples of a family as the scraper tells it, as tuples (name, labels, value)."""
-    name, _, kind, _, labelnames, bounds, series = family
-    les = [number_text(bound) for bound in bounds] + ["+Inf"]
+    name, _, kind, _, labelnames, les, series = family
     for values, pid, _, value in series:
         labels = dict(zip(labelnames, values))
         if pid is not None:
@@ -54,9 +40,9 @@ def samples_of(family):
             continue
         total, counts = value
         count = 0
-        for le, in_bucket in zip(les, counts):
+        for le, in_bucket in zip(les or (None,), counts):
             count += in_bucket
-            if kind == "histogram":
+            if le is not None:
                 yield name + "_bucket", {**labels, "le": le}, float(count)
         yield name + "_count", labels, float(count)
         yield name + "_sum", labels, total

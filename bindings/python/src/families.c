@@ -3,11 +3,14 @@
  * A scrape as Python objects. The strings point into the readers' copies, so the GIL may be held while objects are
  * made: nobody waits for this scraper.
  *
- *   family  (name, documentation, type, unit, (label name, ...), (bound, ...), [series, ...])
+ *   family  (name, documentation, type, unit, (label name, ...), (le, ...), [series, ...])
  *   series  ((label value, ...), pid or None, created, value)
  *   value   a float, or for histograms and summaries (sum, (count of a bucket, not cumulative, ...)) */
 #include "scraper.h"
 
+#include "exporter/number.h"
+
+#include <math.h>
 #include <string.h>
 
 static const char *const type_names[] = {"unknown", "counter", "gauge",    "histogram",
@@ -26,11 +29,15 @@ static PyObject *texts(const char *const *strings, uint32_t n)
     return tuple;
 }
 
+/* As the text formats spell them, +Inf included. */
 static PyObject *bounds_of(const libshm_family_view *family)
 {
-    PyObject *tuple = PyTuple_New(family->n_bounds);
-    for (uint32_t i = 0; tuple && i < family->n_bounds; i++) {
-        PyObject *bound = PyFloat_FromDouble(family->bounds[i]);
+    uint32_t n = family->type == LIBSHM_TYPE_HISTOGRAM ? family->n_bounds + 1 : 0;
+    PyObject *tuple = PyTuple_New(n);
+    for (uint32_t i = 0; tuple && i < n; i++) {
+        char text[NUMBER_MAX];
+        size_t size = number_format_bound(text, i < family->n_bounds ? family->bounds[i] : INFINITY);
+        PyObject *bound = PyUnicode_DecodeUTF8(text, (Py_ssize_t)size, "strict");
         if (!bound)
             Py_CLEAR(tuple);
         else

@@ -88,6 +88,41 @@ static PyObject *metric_reset(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
+/* The value now, over all processes; of histograms and summaries (count, sum). */
+static PyObject *metric_get(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    Metric *metric = as_metric(self);
+    if (!metric_usable(metric))
+        return NULL;
+    libshm_family *shm = metric->family->shm;
+    const char **values = metric->values;
+    uint32_t type = metric->family->metric.type;
+    bool distribution = type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY;
+    uint64_t count = 0;
+    double value;
+    union {
+        libshm_counter counter;
+        libshm_gauge gauge;
+        libshm_histogram histogram;
+    } handle;
+    Py_BEGIN_ALLOW_THREADS
+    if (type == LIBSHM_TYPE_COUNTER) {
+        (void)libshm_counter_get(shm, values, &handle.counter);
+        value = libshm_counter_value(&handle.counter);
+        libshm_counter_put(&handle.counter);
+    } else if (distribution) {
+        (void)libshm_histogram_get(shm, values, &handle.histogram);
+        libshm_histogram_value(&handle.histogram, &count, &value);
+        libshm_histogram_put(&handle.histogram);
+    } else {
+        (void)libshm_gauge_get(shm, values, &handle.gauge);
+        value = libshm_gauge_value(&handle.gauge);
+        libshm_gauge_put(&handle.gauge);
+    }
+    Py_END_ALLOW_THREADS
+    return distribution ? Py_BuildValue("Kd", (unsigned long long)count, value) : PyFloat_FromDouble(value);
+}
+
 static int add_label_set(const char *const *values, void *list)
 {
     Py_ssize_t n = 0;
@@ -232,6 +267,7 @@ static PyMethodDef methods[] = {
     {"clear", metric_clear, METH_NOARGS, "clear()\n--\n\nRemoves every series, for all processes."},
     {"label_sets", metric_label_sets, METH_NOARGS,
      "label_sets()\n--\n\nThe label values of every series, of whichever process: a list of tuples."},
+    {"_get", metric_get, METH_NOARGS, NULL},
     {"_reset", metric_reset, METH_NOARGS, NULL},
     {"_bind", metric_bind, METH_O, NULL},
     {"_raise_if_not_observable", metric_raise_if_not_observable, METH_NOARGS, NULL},

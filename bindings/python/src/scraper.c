@@ -4,12 +4,16 @@
  * both spell everything alike. */
 #include "scraper.h"
 
+#include "exporter/dialect.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 PyTypeObject *binding_scraper_type;
 
+static const struct dialect text = {.header = dialect_text_header, .end = ""};
+static const struct selection everything;
 static uint64_t identities; /* of readers, in this process; changes under the GIL or atomically */
 
 /* ---- without the GIL -------------------------------------------------------------------------------------------- */
@@ -93,7 +97,7 @@ static PyObject *scraper_text(PyObject *self, PyObject *Py_UNUSED(none))
     Py_BEGIN_ALLOW_THREADS scraper->text.size = 0;
     scraper->text.failed = false;
     const struct merged *merged = scraper_collect(scraper);
-    whole = merged && scraper->encoder->encode(scraper->encoder, merged, scraper->sources, &scraper->text);
+    whole = merged && scraper->encoder->encode(scraper->encoder, merged, scraper->sources, &everything, &scraper->text);
     Py_END_ALLOW_THREADS if (!leave(scraper, whole)) return NULL;
     return PyBytes_FromStringAndSize(scraper->text.data ? scraper->text.data : "", (Py_ssize_t)scraper->text.size);
 }
@@ -119,7 +123,7 @@ static bool set_segments(Scraper *scraper, PyObject *paths)
     scraper->segments = calloc((size_t)n + 1, sizeof *scraper->segments);
     scraper->sources = calloc((size_t)n + 1, sizeof *scraper->sources);
     scraper->merger = merger_new();
-    scraper->encoder = encoder_new_text();
+    scraper->encoder = encoder_new_text(&text);
     if (!scraper->segments || !scraper->sources || !scraper->merger || !scraper->encoder) {
         PyErr_NoMemory();
         return false;
