@@ -56,6 +56,8 @@ void *bench_shared_page(void);
  * that says "listening" and 127.0.0.1:port. */
 int bench_start_exporter(const char *segment, int cpu);
 int bench_start_listener(const char *name, const char *const *arguments, int cpu);
+/* Memory of its own that it has touched. */
+double bench_exporter_bytes(void);
 /* Nanoseconds from the connect to the last byte of /metrics; its body is in `buffer`, terminated. */
 double bench_scrape(int port, char *buffer, size_t size, size_t *length);
 

@@ -4,10 +4,12 @@
  * last byte? Every value has changed since the scrape before. */
 #include "bench.h"
 
+#include <errno.h>
 #include <libshm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { SCRAPES = 21, BUFFER = 512 << 20 };
 
@@ -79,6 +81,15 @@ int main(int argc, char **argv)
         bench_die("the scrape lacks%s", line);
     snprintf(name, sizeof name, "scrape_%s_identity_ms", label);
     bench_report(name, bench_median(ms, SCRAPES), "ms");
+    snprintf(name, sizeof name, "render_%s_per_series_ns", label);
+    bench_report(name, ms[SCRAPES / 2] * 1e6 / n_series, "ns");
+    if (n_series == 100000) { /* the segment, and all the memory of the exporter */
+        struct stat status;
+        if (stat(libshm_segment_path(segment), &status))
+            bench_die("%s: %s", libshm_segment_path(segment), strerror(errno));
+        bench_report("bytes_per_counter_series", ((double)status.st_size + bench_exporter_bytes()) / n_series, "B");
+        bench_report("segment_bytes_per_counter_series", (double)status.st_size / n_series, "B");
+    }
     snprintf(name, sizeof name, "scrape_%s_slowest_ms", label);
     bench_report(name, ms[SCRAPES - 1], "ms");
     snprintf(name, sizeof name, "scrape_%s_bytes", label);

@@ -86,6 +86,21 @@ int bench_start_exporter(const char *segment, int cpu)
     return bench_start_listener("shm-exporter", arguments, cpu);
 }
 
+double bench_exporter_bytes(void)
+{
+    char path[64], line[256];
+    unsigned long kilobytes = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)running);
+    FILE *status = fopen(path, "re");
+    while (status && fgets(line, sizeof line, status))
+        sscanf(line, "RssAnon: %lu kB", &kilobytes);
+    if (status)
+        fclose(status);
+    if (!kilobytes)
+        bench_die("%s has no RssAnon", path);
+    return (double)kilobytes * 1024;
+}
+
 double bench_scrape(int port, char *buffer, size_t size, size_t *length)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
