@@ -86,6 +86,19 @@ class Writer:
         self.library.libshm_close(self.segment)
 
 
+def in_child(work):
+    """Runs work() in a forked child, which ends with it whatever happens. Returns its pid."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return pid
+
+
 def run(program, *arguments, **more):
     """Exit code, standard output and error (as text)."""
     result = subprocess.run([os.path.join(BUILD, program), *arguments], stdin=subprocess.DEVNULL,
