@@ -16,7 +16,8 @@ DOCDIR ?= $(PREFIX)/share/doc/libshm
 # them all).
 EXPORTER_PKGS := libmicrohttpd liburcu-bp libdeflate libzstd
 TOOLS_PKGS := jansson
-DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libdeflate-dev libzstd-dev libjansson-dev
+DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libdeflate-dev libzstd-dev \
+    libjansson-dev
 DEPS_RUN := git curl
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
     prometheus python3 python3-prometheus-client
