@@ -66,9 +66,11 @@ void in_child(int (*body)(struct fixture *fixture), struct fixture *fixture);
             fail_msg("%s is %.17g, not %.17g", #value, value_, expected_);                                             \
     } while (0)
 
-/* A family by its parts; `more` are further members of libshm_metric. */
-#define METRIC(metric_type, metric_name, ...)                                                                          \
-    (&(libshm_metric){.type = (metric_type), .name = (metric_name), .help = "A test.", __VA_ARGS__})
+/* `many`, or a hundredth of it under valgrind, where threads that compete for a word are very slow. */
+int rounds(int many);
+
+/* A definition: type, name, further members. */
+#define METRIC(metric_type, ...) (&(libshm_metric){.type = (metric_type), .help = "A test.", .name = __VA_ARGS__})
 
 libshm_family *family_of(libshm_segment *segment, const libshm_metric *metric); /* asserts */
 
