@@ -7,6 +7,7 @@
 #include "landing.h"
 #include "log.h"
 #include "negotiate.h"
+#include "reaper.h"
 
 #include <microhttpd.h>
 #include <stdarg.h>
@@ -14,16 +15,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#define THREADS           2u
-#define CONNECTIONS       512u
+#define THREADS           2u            /* for each listening socket */
 #define IDLE_SECONDS      30u           /* without a byte */
 #define CONNECTION_MEMORY (16u * 1024u) /* for request line and headers; more is refused */
+#define DESCRIPTORS_KEPT  256u          /* for what is not a connection: segments, and the like */
+
+struct server { /* one for each listening socket */
+    struct MHD_Daemon *daemon;
+    int listening; /* what quiescing gave back; -1: nothing */
+};
 
 struct http {
-    struct MHD_Daemon *daemon;
-    int listening; /* what quiescing gave back */
+    struct server servers[LISTENERS_MAX];
+    size_t n_servers;
+    struct reaper *reaper;
     const struct options *options;
     struct collector *collector;
     struct statistics *statistics;
@@ -231,6 +239,24 @@ static enum MHD_Result route(struct http *http, struct request *request, const c
     return reply_text(http, request->connection, ANSWER_NOT_FOUND, "Not found.\n");
 }
 
+static struct watched *watched_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    const struct http *http = context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *socket_context = info ? reaper_watch(http->reaper, info->connect_fd) : NULL;
+    } else {
+        reaper_forget(http->reaper, *socket_context);
+    }
+}
+
 /* Called when the header has been read, then for every piece of a body, then at the end of the request, and once more
  * when it was resumed. */
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *path,
@@ -241,6 +267,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     struct http *http = context;
     struct request *request = *state;
     if (!request) {
+        reaper_progress(watched_of(connection));
         request = calloc(1, sizeof *request);
         if (!request)
             return MHD_NO;
@@ -265,8 +292,9 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
                          enum MHD_RequestTerminationCode how)
 {
     const struct http *http = context;
-    (void)connection, (void)how;
+    (void)how;
     struct request *request = *state;
+    reaper_progress(watched_of(connection));
     if (!request)
         return;
     if (request->counted)
@@ -289,24 +317,46 @@ static void on_message(void *context, const char *format, va_list arguments)
 /* ---- start and stop -----------------------------------------------------------------------------------------------
  */
 
-struct http *http_start(int fd, const struct options *options, struct collector *collector,
-                        struct statistics *statistics)
+/* As many as there are descriptors for, shared among the servers. */
+static unsigned connections_each(const struct options *options, size_t n_servers)
+{
+    struct rlimit limit;
+    size_t connections = options->max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < connections + DESCRIPTORS_KEPT)
+        connections = limit.rlim_cur > 2 * DESCRIPTORS_KEPT ? limit.rlim_cur - DESCRIPTORS_KEPT : limit.rlim_cur / 2;
+    connections /= n_servers;
+    return connections > THREADS ? (unsigned)connections : THREADS;
+}
+
+static struct MHD_Daemon *start_server(struct http *http, const struct listener *listener, unsigned connections)
+{
+    const unsigned per_address = listener->local ? 0 : (unsigned)http->options->max_connections_per_ip;
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+                            on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_LISTEN_SOCKET,
+                            listener->fd, MHD_OPTION_THREAD_POOL_SIZE, THREADS, MHD_OPTION_CONNECTION_LIMIT,
+                            connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, per_address, MHD_OPTION_CONNECTION_TIMEOUT,
+                            IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+                            MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_NOTIFY_CONNECTION, on_connection, http,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
+}
+
+struct http *http_start(const struct listener *listeners, size_t n, const struct options *options,
+                        struct collector *collector, struct statistics *statistics)
 {
     struct http *http = calloc(1, sizeof *http);
-    if (!http) {
-        close(fd);
+    if (!http)
         return NULL;
+    *http = (struct http){.options = options, .collector = collector, .statistics = statistics};
+    http->reaper = reaper_start(options->request_seconds);
+    const unsigned connections = connections_each(options, n);
+    for (; http->reaper && http->n_servers < n; http->n_servers++) {
+        struct server *server = &http->servers[http->n_servers];
+        *server = (struct server){start_server(http, &listeners[http->n_servers], connections), -1};
+        if (!server->daemon)
+            break;
     }
-    *http = (struct http){.listening = -1, .options = options, .collector = collector, .statistics = statistics};
-    http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, http,
-        MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE,
-        THREADS, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
-    if (!http->daemon) {
-        close(fd);
-        free(http);
+    if (!http->reaper || http->n_servers < n) {
+        http_stop(http);
         return NULL;
     }
     return http;
@@ -314,13 +364,18 @@ struct http *http_start(int fd, const struct options *options, struct collector 
 
 void http_quiesce(struct http *http)
 {
-    http->listening = MHD_quiesce_daemon(http->daemon);
+    for (size_t i = 0; i < http->n_servers; i++)
+        http->servers[i].listening = MHD_quiesce_daemon(http->servers[i].daemon);
 }
 
 void http_stop(struct http *http)
 {
-    MHD_stop_daemon(http->daemon);
-    if (http->listening >= 0)
-        close(http->listening);
+    for (size_t i = 0; i < http->n_servers; i++) {
+        MHD_stop_daemon(http->servers[i].daemon);
+        if (http->servers[i].listening >= 0)
+            close(http->servers[i].listening);
+    }
+    if (http->reaper)
+        reaper_stop(http->reaper);
     free(http);
 }

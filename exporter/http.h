@@ -5,12 +5,13 @@
 #define EXPORTER_HTTP_H
 
 #include "collector.h"
+#include "listen.h"
 
 struct http;
-/* Serves on the listening socket `fd`, which it takes over. The others must outlive it. NULL: it could not be started.
- */
-struct http *http_start(int fd, const struct options *options, struct collector *collector,
-                        struct statistics *statistics);
+/* Serves on the listening sockets, whose descriptors it takes over. The others must outlive it. NULL: it could not be
+ * started. */
+struct http *http_start(const struct listener *listeners, size_t n, const struct options *options,
+                        struct collector *collector, struct statistics *statistics);
 /* No new connection from now on; scrapes that are under way are still answered. */
 void http_quiesce(struct http *http);
 /* After the collector was stopped: ends all connections. */

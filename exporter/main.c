@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <systemd/sd-daemon.h>
 
 #define EXIT_USAGE 2
 
@@ -93,39 +94,78 @@ static int wait_for_signal(const sigset_t *signals)
     return number;
 }
 
+struct listeners {
+    struct listener listener[LISTENERS_MAX];
+    size_t n;
+};
+
+static bool listen_everywhere(const struct options *options, struct listeners *listeners)
+{
+    char error[LISTEN_ERROR_MAX];
+    if (options->systemd_socket) {
+        listeners->n = listen_systemd(listeners->listener, LISTENERS_MAX - options->n_listen_addresses, error);
+        if (!listeners->n) {
+            log_event(LOG_ERROR, "cannot listen", "reason", error, NULL);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < options->n_listen_addresses; i++) {
+        if (!listen_open(options->listen_addresses[i], &listeners->listener[listeners->n], error)) {
+            log_event(LOG_ERROR, "cannot listen", "reason", error, NULL);
+            return false;
+        }
+        listeners->n++;
+    }
+    return true;
+}
+
+static void remove_files(const struct listeners *listeners)
+{
+    for (size_t i = 0; i < listeners->n; i++)
+        listen_remove(&listeners->listener[i]);
+}
+
+static bool run(const struct options *options, struct collector *collector, const struct listeners *listeners,
+                struct statistics *statistics, const sigset_t *signals)
+{
+    struct http *http = http_start(listeners->listener, listeners->n, options, collector, statistics);
+    if (!http) {
+        log_event(LOG_ERROR, "the server did not start", NULL);
+        collector_stop(collector);
+        return false;
+    }
+    for (size_t i = 0; i < listeners->n; i++)
+        log_event(LOG_INFO, "listening", "address", listeners->listener[i].address, NULL);
+    sd_notify(0, "READY=1");
+    log_event(LOG_INFO, "stopping", "signal", strsignal(wait_for_signal(signals)), NULL);
+    sd_notify(0, "STOPPING=1");
+    http_quiesce(http);
+    collector_stop(collector);
+    http_stop(http);
+    return true;
+}
+
 static int serve(const struct options *options, const char *directory)
 {
     static struct statistics statistics;
+    struct listeners listeners = {.n = 0};
     sigset_t signals;
-    char bound[LISTEN_ADDRESS_MAX], error[LISTEN_ERROR_MAX];
     block_signals(&signals);
     raise_file_limit();
-    if (!guard_install()) {
-        log_event(LOG_ERROR, "cannot install a signal handler", NULL);
-        return EXIT_FAILURE;
-    }
     log_start(options, directory);
     struct collector *collector = collector_new(directory, options, &statistics);
-    if (!collector || !collector_start(collector)) {
+    bool well = collector && guard_install();
+    if (!well)
         log_event(LOG_ERROR, "out of memory", NULL);
-        collector_free(collector);
-        return EXIT_FAILURE;
+    well = well && listen_everywhere(options, &listeners);
+    if (well && !collector_start(collector)) {
+        log_event(LOG_ERROR, "the collector did not start", NULL);
+        well = false;
     }
-    int fd = listen_open(options->listen_address, bound, error);
-    struct http *http = fd >= 0 ? http_start(fd, options, collector, &statistics) : NULL;
-    if (!http)
-        log_event(LOG_ERROR, "cannot listen", "reason", fd >= 0 ? "the server did not start" : error, NULL);
-    else
-        log_event(LOG_INFO, "listening", "address", bound, NULL);
-    if (http) {
-        log_event(LOG_INFO, "stopping", "signal", strsignal(wait_for_signal(&signals)), NULL);
-        http_quiesce(http);
-    }
-    collector_stop(collector);
-    if (http)
-        http_stop(http);
+    well = well && run(options, collector, &listeners, &statistics, &signals);
+    remove_files(&listeners);
     collector_free(collector);
-    return http ? EXIT_SUCCESS : EXIT_FAILURE;
+    return well ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

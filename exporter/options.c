@@ -15,10 +15,53 @@ static bool take_listen_address(struct options *options, const char *value, char
 {
     if (!listen_address_valid(value)) {
         snprintf(error, OPTIONS_ERROR_MAX,
-                 "--web.listen-address: '%.100s' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535", value);
+                 "--web.listen-address: '%.100s' must be HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with PORT 0 to "
+                 "65535",
+                 value);
         return false;
     }
-    options->listen_address = value;
+    if (options->n_listen_addresses == LISTENERS_MAX) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--web.listen-address: at most %u of them", LISTENERS_MAX);
+        return false;
+    }
+    options->listen_addresses[options->n_listen_addresses++] = value;
+    return true;
+}
+
+static bool take_systemd_socket(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    (void)value, (void)error;
+    options->systemd_socket = true;
+    return true;
+}
+
+static bool take_number(const char *flag, const char *value, size_t least, size_t most, size_t *number,
+                        char error[OPTIONS_ERROR_MAX])
+{
+    const size_t digits = strspn(value, "0123456789");
+    *number = digits && digits <= 9 && !value[digits] ? strtoul(value, NULL, 10) : most + 1;
+    if (*number >= least && *number <= most)
+        return true;
+    snprintf(error, OPTIONS_ERROR_MAX, "%s: '%.100s' must be a number from %zu to %zu", flag, value, least, most);
+    return false;
+}
+
+static bool take_max_connections(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    return take_number("--web.max-connections", value, 1, 65536, &options->max_connections, error);
+}
+
+static bool take_max_connections_per_ip(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    return take_number("--web.max-connections-per-ip", value, 0, 65536, &options->max_connections_per_ip, error);
+}
+
+static bool take_request_timeout(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    size_t seconds;
+    if (!take_number("--web.request-timeout", value, 1, 3600, &seconds, error))
+        return false;
+    options->request_seconds = (unsigned)seconds;
     return true;
 }
 
@@ -46,13 +89,7 @@ static bool take_telemetry_path(struct options *options, const char *value, char
 
 static bool take_max_requests(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
-    const size_t digits = strspn(value, "0123456789");
-    if (!digits || digits > 6 || value[digits]) {
-        snprintf(error, OPTIONS_ERROR_MAX, "--web.max-requests: '%.100s' must be a number from 0 to 999999", value);
-        return false;
-    }
-    options->max_requests = strtoul(value, NULL, 10);
-    return true;
+    return take_number("--web.max-requests", value, 0, 999999, &options->max_requests, error);
 }
 
 static bool take_created(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
@@ -100,12 +137,23 @@ static const struct flag {
     take_value *take;
     enum options_result result; /* of a flag without a value */
 } flags[] = {
-    {"--web.listen-address", "HOST:PORT", "Where to listen; port 0 takes a free one. Default 127.0.0.1:9464.",
+    {"--web.listen-address", "ADDRESS",
+     "Where to listen: HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH; port 0 takes a free one. May be given several "
+     "times. Default 127.0.0.1:9464.",
      take_listen_address, OPTIONS_RUN},
+    {"--web.systemd-socket", NULL, "Listen on the sockets that systemd hands over.", take_systemd_socket, OPTIONS_RUN},
     {"--web.telemetry-path", "PATH", "Path of the metrics. Default /metrics.", take_telemetry_path, OPTIONS_RUN},
     {"--web.max-requests", "N",
      "Answer at most N requests for metrics at a time, others get 503. 0: no limit. Default 40.", take_max_requests,
      OPTIONS_RUN},
+    {"--web.max-connections", "N", "Keep at most N connections at a time; others wait. Default 4096.",
+     take_max_connections, OPTIONS_RUN},
+    {"--web.max-connections-per-ip", "N",
+     "Of those, at most N from one address; more are closed. 0: no limit. Default 2048.", take_max_connections_per_ip,
+     OPTIONS_RUN},
+    {"--web.request-timeout", "SECONDS",
+     "Close a connection on which a request does not come in, or a response is not taken, within so long. Default 60.",
+     take_request_timeout, OPTIONS_RUN},
     {"--web.openmetrics-created", NULL, "In OpenMetrics, say with a sample _created when each series began.",
      take_created, OPTIONS_RUN},
     {"--shm.dir", "DIR",
@@ -157,9 +205,11 @@ enum options_result options_parse(int argc, char **argv, struct options *options
 {
     *options = (struct options){
         .names = calloc((size_t)argc + 1, sizeof *options->names),
-        .listen_address = "127.0.0.1:9464",
         .telemetry_path = "/metrics",
         .max_requests = 40,
+        .max_connections = 4096,
+        .max_connections_per_ip = 2048,
+        .request_seconds = 60,
         .log_level = LOG_INFO,
     };
     if (!options->names) {
@@ -202,6 +252,8 @@ enum options_result options_parse(int argc, char **argv, struct options *options
         if (!flag->take(options, value, error))
             return OPTIONS_ERROR;
     }
+    if (!options->n_listen_addresses && !options->systemd_socket)
+        options->listen_addresses[options->n_listen_addresses++] = "127.0.0.1:9464";
     return OPTIONS_RUN;
 }
 

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define LISTENERS_MAX 16u
+
 enum segment_label {
     SEGMENT_LABEL_AUTO, /* unless exactly one segment was named */
     SEGMENT_LABEL_ALWAYS,
@@ -18,7 +20,11 @@ enum segment_label {
 struct options {
     const char **names; /* segments named on the command line; none: all of the directory */
     size_t n_names;
-    const char *listen_address;
+    const char *listen_addresses[LISTENERS_MAX];
+    size_t n_listen_addresses; /* at least one, unless systemd_socket */
+    bool systemd_socket;       /* listen on what systemd hands over */
+    size_t max_connections, max_connections_per_ip;
+    unsigned request_seconds; /* for a request to come in, and for a response to be taken */
     const char *telemetry_path;
     size_t max_requests; /* for metrics at a time; 0: no limit */
     bool openmetrics_created;

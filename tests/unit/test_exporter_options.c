@@ -31,7 +31,9 @@ static void has_the_defaults_of_the_manual(void **state)
     struct options options;
     char error[OPTIONS_ERROR_MAX];
     assert_int_equal(parse(&options, error, ARGUMENTS(NULL)), OPTIONS_RUN);
-    assert_string_equal(options.listen_address, "127.0.0.1:9464");
+    assert_int_equal(options.n_listen_addresses, 1);
+    assert_string_equal(options.listen_addresses[0], "127.0.0.1:9464");
+    assert_int_equal(options.request_seconds, 60);
     assert_string_equal(options.telemetry_path, "/metrics");
     assert_null(options.directory);
     assert_int_equal(options.n_names, 0);
@@ -53,11 +55,14 @@ static void takes_both_ways_to_write_a_value(void **state)
                      OPTIONS_ERROR);
     assert_non_null(strstr(error, "'-x' is no name of a segment"));
     options_free(&options);
-    assert_int_equal(parse(&options, error,
-                           ARGUMENTS("--web.listen-address=[::1]:0", "shop", "--shm.dir", "/run/x", "--log.level=debug",
-                                     "--web.telemetry-path", "/m", "--", "shop")),
-                     OPTIONS_RUN);
-    assert_string_equal(options.listen_address, "[::1]:0");
+    assert_int_equal(
+        parse(&options, error,
+              ARGUMENTS("--web.listen-address=[::1]:0", "shop", "--shm.dir", "/run/x", "--log.level=debug",
+                        "--web.telemetry-path", "/m", "--web.listen-address", "unix:/run/x/socket", "--", "shop")),
+        OPTIONS_RUN);
+    assert_int_equal(options.n_listen_addresses, 2);
+    assert_string_equal(options.listen_addresses[0], "[::1]:0");
+    assert_string_equal(options.listen_addresses[1], "unix:/run/x/socket");
     assert_string_equal(options.directory, "/run/x");
     assert_string_equal(options.telemetry_path, "/m");
     assert_int_equal(options.log_level, LOG_DEBUG);
@@ -103,13 +108,17 @@ static void says_what_is_wrong(void **state)
         {"--shm.dir=", "--shm.dir: needs a directory"},
         {"--version=1", "--version takes no value"},
         {"--web.listen-address=1.2.3.4",
-         "--web.listen-address: '1.2.3.4' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535"},
+         "--web.listen-address: '1.2.3.4' must be HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with PORT 0 to 65535"},
         {"--web.listen-address=::1:80",
-         "--web.listen-address: '::1:80' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535"},
-        {"--web.listen-address=localhost:65536",
-         "--web.listen-address: 'localhost:65536' must be HOST:PORT, [IPV6]:PORT or :PORT, with PORT 0 to 65535"},
+         "--web.listen-address: '::1:80' must be HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with PORT 0 to 65535"},
+        {"--web.listen-address=localhost:65536", "--web.listen-address: 'localhost:65536' must be HOST:PORT, "
+                                                 "[IPV6]:PORT, :PORT or unix:/PATH, with PORT 0 to 65535"},
         {"--web.max-requests=many", "--web.max-requests: 'many' must be a number from 0 to 999999"},
         {"--web.openmetrics-created=1", "--web.openmetrics-created takes no value"},
+        {"--web.listen-address=unix:relative",
+         "--web.listen-address: 'unix:relative' must be HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with PORT 0 to "
+         "65535"},
+        {"--web.request-timeout=0", "--web.request-timeout: '0' must be a number from 1 to 3600"},
         {"--log.level=loud", "--log.level: 'loud' must be debug, info, warn or error"},
         {"--shm.segment-label=maybe", "--shm.segment-label: 'maybe' must be auto, always or never"},
         {"--web.telemetry-path=metrics",
@@ -155,7 +164,7 @@ static void help_names_every_flag(void **state)
     struct buffer text = {0};
     options_help(&text);
     const char *help = buffer_string(&text);
-    static const char *const flags[] = {"--web.listen-address=HOST:PORT",
+    static const char *const flags[] = {"--web.listen-address=ADDRESS",
                                         "--web.telemetry-path=PATH",
                                         "--shm.dir=DIR",
                                         "--shm.segment-label=WHEN",
