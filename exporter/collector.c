@@ -5,6 +5,7 @@
 #include "catalogue.h"
 #include "compress.h"
 #include "dialect.h"
+#include "encode_json.h"
 #include "encoder.h"
 #include "log.h"
 #include "merge.h"
@@ -191,8 +192,29 @@ static struct encoder *new_encoder(const struct options *options, enum format fo
     return encoder_new_text(&dialect);
 }
 
+static struct body *encode_as_json(struct collector *collector, const struct merged *merged,
+                                   const struct scrape *scrape)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct json_input input = {
+        .merged = merged,
+        .sources = collector->sources,
+        .now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec,
+    };
+    input.segments = segments_list(collector->segments, &input.n_segments);
+    struct body *body = body_new(&collector->pool);
+    if (body && !encode_json(scrape->format, &input, &scrape->selection, &body->bytes)) {
+        body_put(body);
+        return NULL;
+    }
+    return body;
+}
+
 static struct body *encode(struct collector *collector, const struct merged *merged, const struct scrape *scrape)
 {
+    if (scrape->format >= FORMAT_JSON_STATUS)
+        return encode_as_json(collector, merged, scrape);
     struct encoder **encoder = &collector->encoders[scrape->format];
     if (!*encoder)
         *encoder = new_encoder(collector->options, scrape->format);

@@ -192,8 +192,8 @@ static void append_all_series(struct buffer *out, const struct merged_family *me
 static const char *type_name(uint32_t type)
 {
     static const char *const names[] = {
-        [LIBSHM_TYPE_COUNTER] = "counter",   [LIBSHM_TYPE_GAUGE] = "gauge", [LIBSHM_TYPE_HISTOGRAM] = "histogram",
-        [LIBSHM_TYPE_SUMMARY] = "summary",   [LIBSHM_TYPE_INFO] = "info",   [LIBSHM_TYPE_STATESET] = "stateset",
+        [LIBSHM_TYPE_COUNTER] = "counter", [LIBSHM_TYPE_GAUGE] = "gauge", [LIBSHM_TYPE_HISTOGRAM] = "histogram",
+        [LIBSHM_TYPE_SUMMARY] = "summary", [LIBSHM_TYPE_INFO] = "info",   [LIBSHM_TYPE_STATESET] = "stateset",
         [LIBSHM_TYPE_UNKNOWN] = "unknown",
     };
     return type < sizeof names / sizeof *names && names[type] ? names[type] : "unknown";

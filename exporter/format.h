@@ -24,7 +24,17 @@ struct content {
 void content_type(struct content content, char type[CONTENT_TYPE_MAX]);
 
 /* What makes one body differ from another: several contents can have the same. */
-enum format { FORMAT_TEXT, FORMAT_TEXT_DOTS, FORMAT_OPENMETRICS, FORMAT_OPENMETRICS_DOTS, FORMATS };
+enum format {
+    FORMAT_TEXT,
+    FORMAT_TEXT_DOTS,
+    FORMAT_OPENMETRICS,
+    FORMAT_OPENMETRICS_DOTS,
+    /* not negotiated: each has a path of its own */
+    FORMAT_JSON_STATUS,
+    FORMAT_JSON_FAMILIES,
+    FORMAT_JSON_SERIES,
+    FORMATS
+};
 enum format content_format(struct content content);
 
 #endif
