@@ -14,9 +14,9 @@ DOCDIR ?= $(PREFIX)/share/doc/libshm
 # ---- what it needs --------------------------------------------------------------------------------------------------
 # pkg-config names of what the exporter and the tools link, and Debian's packages for each purpose (`make deps` installs
 # them all).
-EXPORTER_PKGS := libmicrohttpd liburcu-bp libdeflate libzstd
+EXPORTER_PKGS := libmicrohttpd liburcu-bp libdeflate libzstd libsystemd gnutls yaml-0.1 libxcrypt libseccomp
 TOOLS_PKGS := jansson
-DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libdeflate-dev libzstd-dev \
+DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libdeflate-dev libzstd-dev libsystemd-dev libgnutls28-dev libyaml-dev libcrypt-dev libseccomp-dev \
     libjansson-dev
 DEPS_RUN := git curl
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
