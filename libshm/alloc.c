@@ -71,6 +71,7 @@ uint64_t libshm_pages_take(struct libshm_segment *segment, uint64_t pages)
     if (end > header->file_end && grow(segment, end) != 0)
         return 0;
     libshm_journal_store(segment, &header->page_next, end);
+    LIBSHM_POINT();
     memset(segment->base + at, 0, end - at); /* may hold what an undone change left; and makes the pages present */
     return at;
 }
@@ -114,6 +115,7 @@ void *libshm_table_add(struct libshm_segment *segment, uint32_t table, uint32_t 
     libshm_journal_store32(segment, &t->count, n + 1); /* after the leaf: readers load count, then the root */
     *number = n;
     void *entry = libshm_table_at(segment, table, n);
+    LIBSHM_POINT();
     if (!entry)
         libshm_error_set(LIBSHM_E_DAMAGED, "%s: leaf %u of table %u is outside the file", segment->path, leaf, table);
     else

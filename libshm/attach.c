@@ -47,6 +47,7 @@ static int pin(struct libshm_segment *segment, uint64_t byte, short type, bool i
     }
     LIBSHM_POINT();
     close(fd);
+    LIBSHM_POINT();
     if (libshm_byte_locked(segment->lock_fd, byte, F_RDLCK == type ? F_WRLCK : F_RDLCK) == 1) {
         *mapping = p;
         return 0;
@@ -105,10 +106,13 @@ int libshm_attach(struct libshm_segment *segment)
     libshm_journal_store(segment, &header->serial, serial);
     struct libshm_attach_entry *entry = attach_entry(segment, &number);
     if (entry) {
+        LIBSHM_POINT();
         __atomic_store_n(&entry->serial, 0, __ATOMIC_RELEASE); /* its last owner is dead */
+        LIBSHM_POINT();
         struct libshm_hold_page *holds = hold_pages(segment, entry->holds);
         for (uint32_t i = 0; holds && i < LIBSHM_HOLD_FAMILY; i++, holds = hold_pages(segment, holds->next))
             memset(holds->bits, 0, sizeof holds->bits);
+        LIBSHM_POINT();
         entry->pid = (uint32_t)getpid();
         entry->taken_ns = libshm_now_ns(CLOCK_REALTIME);
         error = pin(segment, LIBSHM_ATTACH_LOCK + serial, F_WRLCK, true, &segment->attach_pin, &segment->attach_fd);
@@ -173,6 +177,7 @@ static struct libshm_hold_page *hold_page(struct libshm_segment *segment, uint32
         return NULL;
     }
     struct libshm_hold_page *page = hold_pages(segment, (uint32_t)(at / LIBSHM_PAGE));
+    LIBSHM_POINT();
     page->block = block;
     uint64_t number = at / LIBSHM_PAGE;
     libshm_journal_commit(segment, link,
@@ -188,6 +193,7 @@ static bool set_bit(struct libshm_segment *segment, uint32_t thing, bool make)
     uint32_t bit = thing % LIBSHM_HOLD_BITS;
     /* The hold before the second look at the status, as removal stores REMOVED before it looks at the holds: one of the
      * two sees the other. */
+    LIBSHM_POINT();
     __atomic_fetch_or(&page->bits[bit / 64], UINT64_C(1) << bit % 64, __ATOMIC_SEQ_CST);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     return true;
@@ -280,6 +286,7 @@ bool libshm_held(struct libshm_segment *segment, uint32_t thing)
             continue;
         if (attach_alive(segment, serial))
             return true;
+        LIBSHM_POINT();
         __atomic_store_n(&entry->serial, 0, __ATOMIC_RELEASE); /* dead: its holds are void */
     }
     return false;
@@ -296,6 +303,7 @@ void libshm_attach_renew(struct libshm_segment *segment, bool now)
         complete = segment->series_holds[i] == 0 || set_bit(segment, i, true);
     for (uint32_t i = 0; complete && i < segment->family_holds_size; i++)
         complete = segment->family_holds[i] == 0 || set_bit(segment, LIBSHM_HOLD_FAMILY + i, true);
+    LIBSHM_POINT();
     if (complete) {
         unpin(old.attach_pin, old.attach_fd);
     } else { /* no room: stay with the old one; the new one dies */
@@ -369,8 +377,11 @@ int libshm_slot_take(struct libshm_segment *segment)
         return error;
     }
     /* The dead owner's serial goes first: whoever reads the cells while they are zeroed sees that they are nobody's. */
+    LIBSHM_POINT();
     __atomic_store_n(&entry->serial, 0, __ATOMIC_SEQ_CST);
+    LIBSHM_POINT();
     zero_live_cells(segment, entry);
+    LIBSHM_POINT();
     entry->pid = (uint32_t)getpid();
     entry->pid_ns = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
     entry->taken_ns = libshm_now_ns(CLOCK_REALTIME);
@@ -382,6 +393,7 @@ int libshm_slot_take(struct libshm_segment *segment)
     wiped->slot_serial = serial;
     wiped->slot_pin = mapping;
     wiped->slot_fd = kept + 1;
+    LIBSHM_POINT();
     __atomic_store_n(&header->lock_owner, serial, __ATOMIC_RELEASE); /* we hold the lock and now have a name */
     uint32_t next = entry->live_page;
     for (uint32_t i = 0; next != 0 && i < LIBSHM_LIVE_PAGES; i++) {

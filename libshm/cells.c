@@ -32,6 +32,7 @@ static int group_add(struct libshm_segment *segment, enum libshm_cell_kind kind,
     struct libshm_group *group = base ? libshm_table_add(segment, LIBSHM_TABLE_GROUPS, number) : NULL;
     if (!group)
         return LIBSHM_E_FULL;
+    LIBSHM_POINT();
     group->base = base;
     group->cpu_lanes = (uint16_t)cpu_lanes;
     group->atomic_lanes = (uint16_t)atomic_lanes;
@@ -111,10 +112,12 @@ void libshm_cells_zero(struct libshm_segment *segment, const struct libshm_serie
     if (!group)
         return; /* a live cell counts by its stamp */
     char *first = segment->base + entry->cells - (1 + (uint64_t)group->atomic_lanes) * LIBSHM_PAGE;
-    for (uint32_t page = 0; page < 1u + group->atomic_lanes + group->cpu_lanes; page++)
+    for (uint32_t page = 0; page < 1u + group->atomic_lanes + group->cpu_lanes; page++) {
+        LIBSHM_POINT();
         for (uint32_t i = 0; i < entry->n_cells; i++)
             libshm_cell_store((struct libshm_cell *)(void *)(first + (size_t)page * LIBSHM_PAGE) + i,
                               (struct libshm_cell){0, 0});
+    }
 }
 
 void libshm_cell_store(struct libshm_cell *cell, struct libshm_cell value)

@@ -97,6 +97,7 @@ static struct libshm_family_entry *entry_take(struct libshm_segment *segment, ui
     }
     *generation = 1;
     struct libshm_family_entry *entry = libshm_table_add(segment, LIBSHM_TABLE_FAMILIES, number);
+    LIBSHM_POINT();
     if (entry)
         __atomic_store_n(&entry->status, LIBSHM_STATUS(1, LIBSHM_STATE_BUILDING), __ATOMIC_RELEASE);
     return entry;
@@ -137,8 +138,10 @@ static int make(struct libshm_segment *segment, const libshm_metric *metric, uin
         libshm_journal_abort(segment);
         return LIBSHM_E_FULL;
     }
+    LIBSHM_POINT();
     write_texts(segment->base + (uint64_t)text * 16, metric, n_labels);
     uint32_t hash = libshm_family_hash(metric->name, strlen(metric->name));
+    LIBSHM_POINT();
     *entry = (struct libshm_family_entry){
         .status = entry->status,
         .type = type,

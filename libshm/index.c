@@ -145,8 +145,10 @@ static int rebuild(struct libshm_segment *segment)
         return libshm_error_set(LIBSHM_E_DAMAGED, "%s: index table %u is outside the file", segment->path, other);
     }
     uint32_t mask = (1u << log2) - 1;
+    LIBSHM_POINT();
     for (uint32_t i = 0; i <= mask; i++)
         __atomic_store_n(&new[i], 0, __ATOMIC_RELAXED);
+    LIBSHM_POINT();
     for (uint32_t i = 0; i < old_slots; i++)
         if (old[i] != 0 && old[i] != LIBSHM_INDEX_TOMBSTONE)
             put(new, mask, old[i]);

@@ -32,11 +32,14 @@ int libshm_reset(libshm_segment *segment)
             if (!family || !group || libshm_cell_kind(family->type, family->gauge_mode) != LIBSHM_CELLS_PER_CPU)
                 continue;
             char *baseline = segment->base + entry->cells - (1 + (uint64_t)group->atomic_lanes) * LIBSHM_PAGE;
+            LIBSHM_POINT();
             for (uint32_t i = 0; i < entry->n_cells; i++)
                 libshm_cell_store((struct libshm_cell *)(void *)baseline + i,
                                   libshm_cells_total(segment, entry, i, false));
         }
+        LIBSHM_POINT();
         __atomic_store_n(&header->incarnation_ns, libshm_now_ns(CLOCK_REALTIME), __ATOMIC_RELAXED);
+        LIBSHM_POINT();
         __atomic_fetch_add(&header->incarnation, 1, __ATOMIC_RELEASE);
         libshm_directory_changed(segment);
         LIBSHM_COUNT(segment, resets, 1);
@@ -91,6 +94,7 @@ int libshm_unlink(const char *directory, const char *name, int force)
     if (busy > 0)
         return libshm_error_set(LIBSHM_E_BUSY, "processes are attached to %s; force removes its name all the same",
                                 path);
+    LIBSHM_POINT();
     if (unlink(path) != 0)
         return libshm_error_set(errno == EACCES || errno == EPERM ? LIBSHM_E_PERMISSION
                                 : errno == ENOENT                 ? LIBSHM_E_NOT_FOUND

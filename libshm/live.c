@@ -36,6 +36,7 @@ static int add_pages(struct libshm_segment *segment, uint32_t number)
             return LIBSHM_E_FULL;
         }
         struct libshm_live_page *page = libshm_at(segment, at, LIBSHM_PAGE);
+        LIBSHM_POINT();
         page->order = order;
         /* {pid, live_page} of the slot, {next, order} of a page: linked with one 8-byte store */
         uint64_t *link = (uint64_t *)(void *)(order == 0 ? (void *)&slot->pid : (void *)wiped->live_page[order - 1]);

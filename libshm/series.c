@@ -66,7 +66,9 @@ static struct libshm_series_entry *entry_take(struct libshm_segment *segment, en
         return NULL;
     *generation = 1;
     entry->n_cells = (uint16_t)n_cells;
+    LIBSHM_POINT();
     __atomic_store_n(&entry->status, LIBSHM_STATUS(1, LIBSHM_STATE_BUILDING), __ATOMIC_RELEASE);
+    LIBSHM_POINT();
     return libshm_cells_take(segment, kind, n_cells, entry) == 0 ? entry : NULL;
 }
 
@@ -101,8 +103,10 @@ int libshm_series_make(struct libshm_segment *segment, const struct libshm_famil
         libshm_journal_abort(segment);
         return LIBSHM_E_FULL;
     }
+    LIBSHM_POINT();
     if (text)
         copy_text(segment->base + (uint64_t)text * 16, labels);
+    LIBSHM_POINT();
     entry->family = family->number;
     entry->hash = hash;
     entry->text = text;

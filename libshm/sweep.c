@@ -88,9 +88,11 @@ static void look_at(struct libshm_segment *segment, uint32_t number, uint64_t no
         return;
     uint64_t fingerprint = libshm_cells_fingerprint(segment, entry);
     bool hidden = LIBSHM_STATUS_STATE(status) == LIBSHM_STATE_HIDDEN;
+    LIBSHM_POINT();
     if (fingerprint != entry->fingerprint) {
         __atomic_store_n(&entry->moved_ns, now, __ATOMIC_RELAXED);
         __atomic_store_n(&entry->fingerprint, fingerprint, __ATOMIC_RELEASE);
+        LIBSHM_POINT();
         if (hidden)
             __atomic_store_n(&entry->status, LIBSHM_STATUS(LIBSHM_STATUS_GENERATION(status), LIBSHM_STATE_LIVE),
                              __ATOMIC_RELEASE);
@@ -101,6 +103,7 @@ static void look_at(struct libshm_segment *segment, uint32_t number, uint64_t no
     } else {
         return;
     }
+    LIBSHM_POINT();
     libshm_directory_changed(segment);
 }
 
