@@ -185,7 +185,7 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
         break;
     default:
-        log_set_level(options.log_level);
+        log_set(options.log_level, options.log_format);
         status = find_directory(&options, directory) ? serve(&options, directory) : EXIT_FAILURE;
     }
     options_free(&options);

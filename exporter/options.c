@@ -130,6 +130,17 @@ static bool take_log_level(struct options *options, const char *value, char erro
     return false;
 }
 
+static bool take_log_format(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    const bool json = strcmp(value, "json") == 0;
+    if (!json && strcmp(value, "logfmt") != 0) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--log.format: '%.100s' must be logfmt or json", value);
+        return false;
+    }
+    options->log_format = json ? LOG_JSON : LOG_LOGFMT;
+    return true;
+}
+
 static const struct flag {
     const char *name;
     const char *value; /* what stands for the value in --help; NULL: takes none */
@@ -166,6 +177,7 @@ static const struct flag {
      take_segment_label, OPTIONS_RUN},
     {"--log.level", "LEVEL", "Log what is at least so important: debug, info, warn, error. Default info.",
      take_log_level, OPTIONS_RUN},
+    {"--log.format", "FORMAT", "How: logfmt or json. Default logfmt.", take_log_format, OPTIONS_RUN},
     {"--version", NULL, "Print the version and exit.", NULL, OPTIONS_VERSION},
     {"--help", NULL, "Print this and exit.", NULL, OPTIONS_HELP},
 };

@@ -31,6 +31,7 @@ struct options {
     const char *directory; /* NULL: the library's rule */
     enum segment_label segment_label;
     enum log_level log_level;
+    enum log_format log_format;
 };
 
 enum options_result {

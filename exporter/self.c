@@ -4,6 +4,7 @@
  * segments have one for each, and are laid out anew when the set of segments or which of them are up changes. */
 #include "self.h"
 #include "self_segment.h"
+#include "utf8.h"
 
 #include <libshm.h>
 #include <stdio.h>
@@ -87,11 +88,11 @@ struct self {
 };
 
 /* Label values must be UTF-8, and a path need not be. */
-static char *copy_ascii(const char *text)
+static char *copy_utf8(const char *text)
 {
     char *copy = strdup(text);
-    for (unsigned char *c = (unsigned char *)copy; c && *c; c++)
-        if (*c < ' ' || *c > '~')
+    for (char *c = copy; c && *c; c += utf8_length(c) ? utf8_length(c) : 1)
+        if (!utf8_length(c))
             *c = '?';
     return copy;
 }
@@ -134,7 +135,7 @@ struct self *self_new(const char *directory)
     struct self *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    self->directory = copy_ascii(directory);
+    self->directory = copy_utf8(directory);
     if (!self->directory) {
         free(self);
         return NULL;

@@ -119,6 +119,7 @@ static void says_what_is_wrong(void **state)
          "--web.listen-address: 'unix:relative' must be HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, with PORT 0 to "
          "65535"},
         {"--web.request-timeout=0", "--web.request-timeout: '0' must be a number from 1 to 3600"},
+        {"--log.format=xml", "--log.format: 'xml' must be logfmt or json"},
         {"--log.level=loud", "--log.level: 'loud' must be debug, info, warn or error"},
         {"--shm.segment-label=maybe", "--shm.segment-label: 'maybe' must be auto, always or never"},
         {"--web.telemetry-path=metrics",
@@ -169,6 +170,7 @@ static void help_names_every_flag(void **state)
                                         "--shm.dir=DIR",
                                         "--shm.segment-label=WHEN",
                                         "--log.level=LEVEL",
+                                        "--log.format=FORMAT",
                                         "--version",
                                         "--help"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
