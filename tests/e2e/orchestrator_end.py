@@ -143,7 +143,8 @@ def test_no_merge_is_active_when_all_were_killed_in_one(place):
         await_that("no merge seen", frozen_in_a_merge)
         assert active(exporter) == "1", "who is stopped is alive"
         for pid in job.everybody():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # the parent's death is told to its workers
+                os.kill(pid, signal.SIGKILL)
         await_that("not killed", lambda: all(ended(pid) for pid in job.pids))
         assert active(exporter) == "0"
         job.process.wait(timeout=PATIENCE)
