@@ -152,11 +152,11 @@ struct checked {
 static void *check_cells(void *argument)
 {
     struct checked *checked = argument;
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+    do {
         struct libshm_cell cell = bucket(checked->fixture, checked->histogram, 0);
         checked->wrong += (double)cell.integer != cell.fractional;
         checked->seen++;
-    }
+    } while (!__atomic_load_n(&stop, __ATOMIC_RELAXED));
     return NULL;
 }
 
