@@ -104,7 +104,7 @@ struct libshm_family {
     uint32_t n_bounds;
     libshm_histogram search;        /* how observe finds the bucket: to be copied into handles */
     struct libshm_buckets *buckets; /* owns what `search` points to */
-    uint32_t overflow_held; /* number + 1 of the overflow series, once this process holds it */
+    uint32_t overflow_held;         /* number + 1 of the overflow series, once this process holds it */
     uint64_t overflow_generation;
     char name[LIBSHM_MAX_NAME + 1];
 };
@@ -230,6 +230,8 @@ LIBSHM_HIDDEN bool libshm_attach_alone(struct libshm_segment *segment, int fd); 
 /* ---- live.c ---- */
 /* This process's live cell `number`, made if needed. insert_locked as in libshm_hold. NULL with the error set. */
 LIBSHM_HIDDEN struct libshm_cell *libshm_live_cell(struct libshm_segment *segment, uint32_t number, bool insert_locked);
+/* As libshm_gauge_add_live. False: dropped. */
+LIBSHM_HIDDEN bool libshm_live_add(const libshm_gauge *gauge, double value);
 LIBSHM_HIDDEN double libshm_live_value(struct libshm_segment *segment, uint32_t number, uint64_t stamp, uint32_t mode);
 
 /* ---- sweep.c: locked ---- */

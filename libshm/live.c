@@ -6,7 +6,6 @@
 #include <ck_pr.h>
 #include <fcntl.h>
 #include <math.h>
-#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,8 +65,8 @@ struct libshm_cell *libshm_live_cell(struct libshm_segment *segment, uint32_t nu
     return error ? NULL : cell_of(wiped, number);
 }
 
-/* The cell for an update. The slow way is that of a forked child's first update. It must not wait for the mutex without
- * a bound: this may be a signal handler on top of the holder. */
+/* The cell for an update. The slow way is that of a forked child's first update; other threads of the child wait here
+ * for the one that takes the slot, but not without a bound: this may be a signal handler on top of it. */
 static struct libshm_cell *update_cell(const libshm_gauge *gauge)
 {
     if (!gauge->live)
@@ -76,23 +75,27 @@ static struct libshm_cell *update_cell(const libshm_gauge *gauge)
     struct libshm_cell *cell = cell_of(wiped, gauge->number);
     if (__builtin_expect(cell != NULL, 1))
         return cell;
-    if (wiped->slot_failed)
-        return NULL;
-    for (int i = 0; i < 1000; i++, sched_yield())
+    uint64_t start = libshm_now_ns(CLOCK_MONOTONIC), patience = LIBSHM_LOCK_PATIENCE_MS * UINT64_C(2000000);
+    while (!wiped->slot_failed && libshm_now_ns(CLOCK_MONOTONIC) - start < patience) {
         if (pthread_mutex_trylock(&wiped->mutex) == 0) {
             cell = libshm_live_cell(gauge->live->segment, gauge->number, false);
             pthread_mutex_unlock(&wiped->mutex);
             return cell;
         }
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+        cell = cell_of(wiped, gauge->number);
+        if (cell)
+            return cell;
+    }
     return NULL;
 }
 
-static void update(const libshm_gauge *gauge, double value, bool add)
+static bool update(const libshm_gauge *gauge, double value, bool add)
 {
     struct libshm_cell *cell = update_cell(gauge);
     if (!cell) {
         libshm_update_dropped(gauge->segment);
-        return;
+        return false;
     }
     uint64_t *words = (uint64_t *)(void *)cell, old[2], new[2] = {gauge->stamp, 0};
     old[0] = ck_pr_load_64(&words[0]);
@@ -104,16 +107,22 @@ static void update(const libshm_gauge *gauge, double value, bool add)
         now = add ? now + value : value;
         memcpy(&new[1], &now, 8);
     } while (!ck_pr_cas_64_2_value(words, old, new, old));
+    return true;
+}
+
+bool libshm_live_add(const libshm_gauge *gauge, double value)
+{
+    return update(gauge, value, true);
 }
 
 void libshm_gauge_set_live(const libshm_gauge *gauge, double value)
 {
-    update(gauge, value, false);
+    (void)update(gauge, value, false);
 }
 
 void libshm_gauge_add_live(const libshm_gauge *gauge, double value)
 {
-    update(gauge, value, true);
+    (void)update(gauge, value, true);
 }
 
 double libshm_live_value(struct libshm_segment *segment, uint32_t number, uint64_t stamp, uint32_t mode)

@@ -32,7 +32,10 @@ static uint64_t this_process(void)
 libshm_progress libshm_progress_enter(const libshm_gauge *gauge)
 {
     libshm_progress progress = {.gauge = *gauge, .process = this_process()};
-    libshm_gauge_add(gauge, 1);
+    if (gauge->cell)
+        libshm_gauge_add(gauge, 1);
+    else if (!libshm_live_add(gauge, 1))
+        progress.process = 0; /* the entry was dropped: so is the leaving, or the gauge would go below zero */
     return progress;
 }
 

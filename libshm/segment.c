@@ -24,6 +24,7 @@ struct libshm_segment *libshm_segments[LIBSHM_MAX_SEGMENTS + 1];
 static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t lost_updates;
 static bool fork_handlers;
+enum { FORK_PATIENCE_MS = 10 };
 
 /* ---- restartable sequences ---- */
 
@@ -81,6 +82,13 @@ uint64_t libshm_lost_updates(void)
 
 /* ---- fork ---- */
 
+/* Locked. With the cells of the live gauges that there are. Without a slot live gauges are dropped, and counted. */
+static void take_slot(struct libshm_segment *segment)
+{
+    if (libshm_slot_take(segment) == 0 && segment->header->live_cells > 0)
+        (void)libshm_live_cell(segment, (uint32_t)(segment->header->live_cells - 1), true);
+}
+
 /* The child's copy of the process-local state is consistent because no other thread is in the middle of changing it. */
 static void before_fork(void)
 {
@@ -108,11 +116,11 @@ static void after_fork_child(void)
         if (wiped->slot_fd > 0)
             close(wiped->slot_fd - 1);   /* where a mapping could not keep the lock, the child must not */
         memset(wiped, 0, sizeof *wiped); /* the kernel has done so, unless it is older than 4.14 */
-        /* A slot now, so that this process can be seen; without waiting: if the lock is taken, the first update of a
-         * live gauge or the next setup call takes it. */
+        /* A slot now, so that this process can be seen; without waiting for long: if the lock is taken, the first
+         * update of a live gauge or the next setup call takes it. */
         libshm_mutex_lock(segment);
-        if (libshm_insert_lock(segment, 1) == 0) {
-            (void)libshm_slot_take(segment);
+        if (libshm_insert_lock(segment, FORK_PATIENCE_MS) == 0) {
+            take_slot(segment);
             libshm_insert_unlock(segment);
         }
         wiped->stuck_until_ns = 0;
@@ -218,7 +226,7 @@ static int attach(struct libshm_segment *segment)
     if (!error) {
         error = libshm_attach(segment);
         if (!error)
-            (void)libshm_slot_take(segment); /* without a slot: live gauges are dropped, and counted */
+            take_slot(segment);
         libshm_insert_unlock(segment);
     }
     libshm_mutex_unlock(segment);
