@@ -1,40 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which segments there are, see catalogue.h. The pointer is loaded and exchanged with atomic builtins, which
- * ThreadSanitizer understands; what RCU adds is that nobody stands between loading it and taking the reference when the
- * publisher drops its own. */
+ * Which segments there are, see catalogue.h. */
 #include "catalogue.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <urcu-bp.h>
 
-static struct catalogue *published;
+static struct shared *published;
 
-const struct catalogue *catalogue_get(void)
+struct catalogue *catalogue_get(void)
 {
-    urcu_bp_read_lock();
-    struct catalogue *catalogue = __atomic_load_n(&published, __ATOMIC_ACQUIRE);
+    return (struct catalogue *)shared_get(&published);
+}
+
+void catalogue_put(struct catalogue *catalogue)
+{
     if (catalogue)
-        atomic_fetch_add(&catalogue->references, 1);
-    urcu_bp_read_unlock();
-    return catalogue;
+        shared_put(&catalogue->shared);
 }
 
-void catalogue_put(const struct catalogue *catalogue)
+static void destroy(struct shared *shared)
 {
-    struct catalogue *ours = (struct catalogue *)(uintptr_t)catalogue;
-    if (ours && atomic_fetch_sub(&ours->references, 1) == 1)
-        free(ours);
-}
-
-static void replace(struct catalogue *catalogue)
-{
-    struct catalogue *old = __atomic_exchange_n(&published, catalogue, __ATOMIC_ACQ_REL);
-    if (!old)
-        return;
-    urcu_bp_synchronize_rcu();
-    catalogue_put(old);
+    free(shared);
 }
 
 static bool says(const struct catalogue *catalogue, const struct segment *const *segments, size_t n)
@@ -52,12 +39,12 @@ static bool says(const struct catalogue *catalogue, const struct segment *const 
 
 void catalogue_publish(const struct segment *const *segments, size_t n)
 {
-    if (says(published, segments, n))
+    if (says((const struct catalogue *)published, segments, n))
         return;
     struct catalogue *catalogue = calloc(1, sizeof *catalogue + n * sizeof *catalogue->entries);
     if (!catalogue)
         return; /* what is there now stands a little longer */
-    atomic_init(&catalogue->references, 1);
+    shared_init(&catalogue->shared, destroy);
     catalogue->n = n;
     for (size_t i = 0; i < n; i++) {
         struct catalogue_entry *entry = &catalogue->entries[i];
@@ -65,10 +52,10 @@ void catalogue_publish(const struct segment *const *segments, size_t n)
         memcpy(entry->reason, segments[i]->reason, sizeof entry->reason);
         entry->up = segments[i]->snapshot != NULL;
     }
-    replace(catalogue);
+    shared_publish(&published, &catalogue->shared);
 }
 
 void catalogue_withdraw(void)
 {
-    replace(NULL);
+    shared_publish(&published, NULL);
 }

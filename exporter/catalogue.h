@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Which segments there are, for the threads that answer requests: what the collector published last. Published with
- * RCU: a reader takes a reference inside a read section of a few instructions, so publishing never waits for a client.
- */
+ * Which segments there are, for the threads that answer requests: what the collector published last. */
 #ifndef EXPORTER_CATALOGUE_H
 #define EXPORTER_CATALOGUE_H
 
 #include "segments.h"
-
-#include <stdatomic.h>
+#include "shared.h"
 
 struct catalogue {
-    _Atomic size_t references;
+    struct shared shared;
     size_t n;
     struct catalogue_entry {
         char name[SEGMENT_NAME_MAX + 1];
@@ -21,8 +18,8 @@ struct catalogue {
 };
 
 /* What was published last, with a reference for the caller; NULL: nothing yet. Any thread. */
-const struct catalogue *catalogue_get(void);
-void catalogue_put(const struct catalogue *catalogue);
+struct catalogue *catalogue_get(void);
+void catalogue_put(struct catalogue *catalogue);
 
 /* Publishes a copy of what is said here of `segments`, if it differs from what was published last. One thread. */
 void catalogue_publish(const struct segment *const *segments, size_t n);

@@ -82,8 +82,7 @@ void collector_free(struct collector *collector)
     free(collector);
 }
 
-/* ---- from segments to merged families -----------------------------------------------------------------------------
- */
+/* ---- from segments to merged families -------------------------------------------------------------------------- */
 
 static struct source source_of(const struct collector *collector, const struct segment *segment)
 {
@@ -176,8 +175,7 @@ static const struct merged *collect(struct collector *collector)
     return merged;
 }
 
-/* ---- bodies -------------------------------------------------------------------------------------------------------
- */
+/* ---- bodies ---------------------------------------------------------------------------------------------------- */
 
 static struct encoder *new_encoder(const struct options *options, enum format format)
 {
@@ -292,8 +290,7 @@ static void answer(struct collector *collector, struct scrape *scrapes)
     }
 }
 
-/* ---- the thread ---------------------------------------------------------------------------------------------------
- */
+/* ---- the thread ------------------------------------------------------------------------------------------------ */
 
 static void *run(void *argument)
 {

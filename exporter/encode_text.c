@@ -19,7 +19,7 @@ struct text_encoder {
     size_t *header_sizes;
 };
 
-/* ---- keeping up with the families -------------------------------------------------------------------------------- */
+/* ---- keeping up with the families ------------------------------------------------------------------------------ */
 
 static int by_key(const void *a, const void *b)
 {
@@ -91,8 +91,7 @@ static bool keep_up(struct text_encoder *text, const struct merged *merged, cons
     return true;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------
- */
+/* ---- writing --------------------------------------------------------------------------------------------------- */
 
 /* In steps of PREPARED_SLACK, which is why both ends need so much room: lines are short, and a call would cost more. */
 static inline char *copy_text(char *to, const char *from, size_t n)

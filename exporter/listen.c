@@ -66,8 +66,7 @@ static void enlarge_buffer(int fd) /* connections inherit it */
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
 }
 
-/* ---- UNIX domain --------------------------------------------------------------------------------------------------
- */
+/* ---- UNIX domain ----------------------------------------------------------------------------------------------- */
 
 /* Is `address` a socket that nobody listens on, left by somebody who was killed? */
 static bool abandoned(const struct sockaddr_un *address)
@@ -104,8 +103,7 @@ void listen_remove(const struct listener *listener)
         unlink(unix_path(listener->address));
 }
 
-/* ---- TCP ----------------------------------------------------------------------------------------------------------
- */
+/* ---- TCP ------------------------------------------------------------------------------------------------------- */
 
 static int open_one(const struct addrinfo *info)
 {
@@ -149,8 +147,7 @@ static int open_tcp(const char *address, char error[LISTEN_ERROR_MAX])
     return fd;
 }
 
-/* ---- either -------------------------------------------------------------------------------------------------------
- */
+/* ---- either ---------------------------------------------------------------------------------------------------- */
 
 /* Asks the socket where it is. */
 static void describe(struct listener *listener)

@@ -41,8 +41,7 @@ const char *log_number(char text[24], uint64_t n)
     return text;
 }
 
-/* ---- not too many of them -----------------------------------------------------------------------------------------
- */
+/* ---- not too many of them -------------------------------------------------------------------------------------- */
 
 #define MESSAGES_MAX 64u
 
@@ -74,8 +73,7 @@ static bool allowed(const char *message, unsigned *missing)
     return allowed;
 }
 
-/* ---- lines --------------------------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------------------------- */
 
 /* Also a JSON string: bytes that are not UTF-8 become U+FFFD. */
 static void append_quoted(struct buffer *line, const char *value)

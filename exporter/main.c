@@ -125,10 +125,10 @@ static void remove_files(const struct listeners *listeners)
         listen_remove(&listeners->listener[i]);
 }
 
-static bool run(const struct options *options, struct collector *collector, const struct listeners *listeners,
-                struct statistics *statistics, const sigset_t *signals)
+static bool run(const struct options *options, const struct web *web, struct collector *collector,
+                const struct listeners *listeners, struct statistics *statistics, const sigset_t *signals)
 {
-    struct http *http = http_start(listeners->listener, listeners->n, options, collector, statistics);
+    struct http *http = http_start(listeners->listener, listeners->n, options, web, collector, statistics);
     if (!http) {
         log_event(LOG_ERROR, "the server did not start", NULL);
         collector_stop(collector);
@@ -157,13 +157,21 @@ static int serve(const struct options *options, const char *directory)
     bool well = collector && guard_install();
     if (!well)
         log_event(LOG_ERROR, "out of memory", NULL);
+    struct web *web = NULL;
+    char error[WEB_CONFIG_ERROR_MAX];
+    if (well && !(web = web_start(options->web_config_file, error))) {
+        log_event(LOG_ERROR, "web configuration cannot be used", "reason", error, NULL);
+        well = false;
+    }
     well = well && listen_everywhere(options, &listeners);
     if (well && !collector_start(collector)) {
         log_event(LOG_ERROR, "the collector did not start", NULL);
         well = false;
     }
-    well = well && run(options, collector, &listeners, &statistics, &signals);
+    well = well && run(options, web, collector, &listeners, &statistics, &signals);
     remove_files(&listeners);
+    if (web)
+        web_stop(web);
     collector_free(collector);
     return well ? EXIT_SUCCESS : EXIT_FAILURE;
 }

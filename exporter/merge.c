@@ -67,8 +67,7 @@ static bool unchanged(const struct merger *merger, const struct source *sources,
     return true;
 }
 
-/* ---- who comes first ----------------------------------------------------------------------------------------------
- */
+/* ---- who comes first ------------------------------------------------------------------------------------------- */
 
 static int by_age(const void *a, const void *b)
 {
@@ -117,8 +116,7 @@ static struct candidate *list_candidates(const struct source *sources, size_t n_
     return candidates;
 }
 
-/* ---- conflicts ----------------------------------------------------------------------------------------------------
- */
+/* ---- conflicts ------------------------------------------------------------------------------------------------- */
 
 static bool conflict(struct merged *merged, struct candidate *loser, const struct candidate *winner)
 {
@@ -236,8 +234,7 @@ static bool settle_sample_names(struct merged *merged, struct candidate *candida
     return whole;
 }
 
-/* ---- the result ---------------------------------------------------------------------------------------------------
- */
+/* ---- the result ------------------------------------------------------------------------------------------------ */
 
 static int by_source(const void *a, const void *b)
 {

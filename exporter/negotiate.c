@@ -21,8 +21,7 @@ struct range {                                /* one element of a list: media ra
     unsigned weight;                          /* q in thousandths */
 };
 
-/* ---- parsing ------------------------------------------------------------------------------------------------------
- */
+/* ---- parsing --------------------------------------------------------------------------------------------------- */
 
 static void skip_space(const char **at)
 {
@@ -148,8 +147,7 @@ static size_t parse(const char *list, bool media, struct range ranges[RANGES_MAX
     return n;
 }
 
-/* ---- choosing -----------------------------------------------------------------------------------------------------
- */
+/* ---- choosing -------------------------------------------------------------------------------------------------- */
 
 static const struct kind {
     const char *type, *subtype, *version;

@@ -87,6 +87,16 @@ static bool take_telemetry_path(struct options *options, const char *value, char
     return true;
 }
 
+static bool take_web_config_file(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    if (!*value) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--web.config.file: needs a file");
+        return false;
+    }
+    options->web_config_file = value;
+    return true;
+}
+
 static bool take_max_requests(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
     return take_number("--web.max-requests", value, 0, 999999, &options->max_requests, error);
@@ -154,6 +164,9 @@ static const struct flag {
      take_listen_address, OPTIONS_RUN},
     {"--web.systemd-socket", NULL, "Listen on the sockets that systemd hands over.", take_systemd_socket, OPTIONS_RUN},
     {"--web.telemetry-path", "PATH", "Path of the metrics. Default /metrics.", take_telemetry_path, OPTIONS_RUN},
+    {"--web.config.file", "FILE",
+     "TLS, users and headers, as for other Prometheus exporters. Read again when it changes, or a certificate does.",
+     take_web_config_file, OPTIONS_RUN},
     {"--web.max-requests", "N",
      "Answer at most N requests for metrics at a time, others get 503. 0: no limit. Default 40.", take_max_requests,
      OPTIONS_RUN},

@@ -26,6 +26,7 @@ struct options {
     size_t max_connections, max_connections_per_ip;
     unsigned request_seconds; /* for a request to come in, and for a response to be taken */
     const char *telemetry_path;
+    const char *web_config_file; /* NULL: none */
     size_t max_requests; /* for metrics at a time; 0: no limit */
     bool openmetrics_created;
     const char *directory; /* NULL: the library's rule */

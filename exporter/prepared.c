@@ -40,8 +40,7 @@ static bool key_before(const struct prepared_series *key, const libshm_series_vi
     return key->number != series->number ? key->number < series->number : key->process < series->process;
 }
 
-/* ---- one series ---------------------------------------------------------------------------------------------------
- */
+/* ---- one series ------------------------------------------------------------------------------------------------ */
 
 /* A line of the sample `name` + `suffix`, NULL for that without a suffix. `le` stands last, as everybody writes it. */
 static void append_line(struct maker *maker, const char *suffix, const char *le, size_t le_size)
@@ -102,8 +101,7 @@ static void append_series(struct maker *maker, const libshm_series_view *series)
         append_line(maker, "_created", NULL, 0);
 }
 
-/* ---- a part -------------------------------------------------------------------------------------------------------
- */
+/* ---- a part ---------------------------------------------------------------------------------------------------- */
 
 static bool all_in(const struct prepared *old, const libshm_family_view *family)
 {

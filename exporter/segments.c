@@ -39,8 +39,7 @@ struct segments *segments_new(const char *directory, const char *const *names, s
     return segments;
 }
 
-/* ---- one segment --------------------------------------------------------------------------------------------------
- */
+/* ---- one segment ----------------------------------------------------------------------------------------------- */
 
 static double seconds_since(const struct timespec *start)
 {
@@ -183,8 +182,7 @@ static void refresh_segment(struct segment *segment, const struct discovered_fil
         take_snapshot(segment);
 }
 
-/* ---- all of them --------------------------------------------------------------------------------------------------
- */
+/* ---- all of them ----------------------------------------------------------------------------------------------- */
 
 static void gone(struct segment *segment)
 {

@@ -168,8 +168,7 @@ void self_free(struct self *self)
     free(self);
 }
 
-/* ---- layout -------------------------------------------------------------------------------------------------------
- */
+/* ---- layout ---------------------------------------------------------------------------------------------------- */
 
 static bool same_segments(const struct self *self, const struct segment *const *segments, size_t n)
 {
@@ -232,8 +231,7 @@ const struct source *self_layout(struct self *self, const struct segment *const 
     return &self->source;
 }
 
-/* ---- values -------------------------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------------------------- */
 
 static void set(struct self *self, enum own which, size_t i, uint64_t value)
 {
