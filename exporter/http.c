@@ -106,7 +106,7 @@ static int no_certificate(gnutls_session_t session, const gnutls_datum_t *issuer
 static struct MHD_Daemon *start_server(struct http *http, const struct listener *listener, unsigned connections,
                                        bool tls)
 {
-    struct MHD_OptionItem tls_options[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK, (intptr_t)no_certificate, NULL},
+    struct MHD_OptionItem tls_options[] = {{MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(intptr_t)no_certificate},
                                            {MHD_OPTION_END, 0, NULL}};
     const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     const unsigned per_address = listener->local ? 0 : (unsigned)http->options->max_connections_per_ip;
