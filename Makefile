@@ -126,6 +126,13 @@ $(BUILD)/libshm.so: $(BUILD)/libshm.so.$(VERSION)
 $(BUILD)/shm-exporter: $(EXPORTER_OBJECTS) $(BUILD)/libshm.a
 	$(call say,LD)$(LINK) -o $@ $^ $(EXPORTER_LIBS) $(LDLIBS)
 
+# The page at /: one file made of exporter/page/, as an array for page.c to include.
+PAGE := $(OBJ)/page
+$(PAGE)/page_bytes.h: scripts/embed-page $(wildcard exporter/page/*)
+	$(call say,GEN)scripts/embed-page $(PAGE)
+$(OBJ)/exporter/page.o: CFLAGS_exporter += -I$(PAGE)
+$(OBJ)/exporter/page.o: $(PAGE)/page_bytes.h
+
 # shm-NAME: tools/shm-NAME.c, tools/NAME_*.c and what all tools share
 define tool_program
 $$(BUILD)/shm-$1: $$(OBJ)/tools/shm-$1.o $$(call objects,tools/$1_*.c) $$(TOOLS_COMMON) $$(BUILD)/libshm.a

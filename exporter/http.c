@@ -129,7 +129,7 @@ struct http *http_start(const struct listener *listeners, size_t n, const struct
     if (!http)
         return NULL;
     *http = (struct http){.web = web, .options = options, .collector = collector, .statistics = statistics};
-    http->auth = auth_start();
+    http->auth = page_make(&http->page, options->telemetry_path) ? auth_start() : NULL;
     http->reaper = reaper_start(options->request_seconds);
     const unsigned connections = connections_each(options, n);
     for (; http->auth && http->reaper && http->n_servers < n; http->n_servers++) {
@@ -165,5 +165,6 @@ void http_stop(struct http *http)
         auth_free(http->auth);
     if (http->reaper)
         reaper_stop(http->reaper);
+    page_free(&http->page);
     free(http);
 }

@@ -6,6 +6,7 @@
 
 #include "auth.h"
 #include "http.h"
+#include "page.h"
 #include "reaper.h"
 
 #include <microhttpd.h>
@@ -20,6 +21,7 @@ struct http {
     size_t n_servers;
     struct reaper *reaper;
     struct auth *auth;
+    struct page page;
     const struct web *web;
     const struct options *options;
     struct collector *collector;

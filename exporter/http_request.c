@@ -5,7 +5,6 @@
  * anything, and a slow client costs a connection and nothing else. */
 #include "catalogue.h"
 #include "http_internal.h"
-#include "landing.h"
 #include "negotiate.h"
 
 #include <stddef.h>
@@ -54,22 +53,6 @@ static enum MHD_Result reply_text(const struct http *http, struct request *reque
     return reply(http, request, answer, response, "text/plain; charset=utf-8");
 }
 
-static enum MHD_Result reply_landing(const struct http *http, struct request *request)
-{
-    struct buffer page = {0};
-    struct catalogue *catalogue = catalogue_get();
-    landing_page(&page, http->options->telemetry_path, catalogue);
-    catalogue_put(catalogue);
-    if (page.failed) {
-        buffer_free(&page);
-        return reply_text(http, request, ANSWER_UNAVAILABLE, "Out of memory.\n");
-    }
-    struct MHD_Response *response = MHD_create_response_from_buffer(page.size, page.data, MHD_RESPMEM_MUST_FREE);
-    if (!response)
-        buffer_free(&page);
-    return reply(http, request, ANSWER_OK, response, "text/html; charset=utf-8");
-}
-
 static enum MHD_Result reply_ready(const struct http *http, struct request *request)
 {
     struct catalogue *catalogue = catalogue_get();
@@ -95,6 +78,29 @@ static enum MHD_Result reply_busy(const struct http *http, struct request *reque
     return reply(http, request, ANSWER_UNAVAILABLE, response, "text/plain; charset=utf-8");
 }
 
+/* What the web configuration says of the same header goes before. */
+static void add_header(const struct request *request, struct MHD_Response *response, const char *name,
+                       const char *value)
+{
+    for (size_t i = 0; i < WEB_HEADERS; i++)
+        if (request->web->config->headers[i] && strcasecmp(web_header_names[i], name) == 0)
+            return;
+    MHD_add_response_header(response, name, value);
+}
+
+/* Of the page and of what it reads. */
+static void add_page_headers(const struct request *request, struct MHD_Response *response, const char *policy,
+                             const char *caching)
+{
+    add_header(request, response, "Content-Security-Policy", policy);
+    add_header(request, response, "X-Content-Type-Options", "nosniff");
+    add_header(request, response, "X-Frame-Options", "DENY");
+    add_header(request, response, "Referrer-Policy", "no-referrer");
+    add_header(request, response, "Cross-Origin-Resource-Policy", "same-origin");
+    add_header(request, response, "Cross-Origin-Opener-Policy", "same-origin");
+    add_header(request, response, MHD_HTTP_HEADER_CACHE_CONTROL, caching);
+}
+
 static enum MHD_Result reply_metrics(const struct http *http, struct request *request)
 {
     struct body *body = request->scrape.body;
@@ -107,8 +113,11 @@ static enum MHD_Result reply_metrics(const struct http *http, struct request *re
         body_put(body);
         return MHD_NO;
     }
-    char type[CONTENT_TYPE_MAX];
-    content_type(request->content, type);
+    char type[CONTENT_TYPE_MAX] = "application/json";
+    if (request->scrape.format >= FORMAT_JSON_STATUS)
+        add_page_headers(request, response, "default-src 'none'; frame-ancestors 'none'", "no-store");
+    else
+        content_type(request->content, type);
     if (request->scrape.coding != CODING_IDENTITY)
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, coding_names[request->scrape.coding]);
     MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
@@ -183,7 +192,8 @@ static void scrape_done(struct scrape *scrape)
     MHD_resume_connection(((struct request *)scrape)->connection);
 }
 
-static enum MHD_Result begin_metrics(struct http *http, struct request *request)
+/* `format`: FORMATS if the client says which. */
+static enum MHD_Result begin_metrics(struct http *http, struct request *request, enum format format)
 {
     struct arguments arguments = {.selection = &request->scrape.selection};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, take_argument, &arguments);
@@ -194,6 +204,8 @@ static enum MHD_Result begin_metrics(struct http *http, struct request *request)
     if (http->options->max_requests && in_flight >= http->options->max_requests)
         return reply_busy(http, request, "Too many requests at a time.\n");
     negotiate(request);
+    if (format != FORMATS)
+        request->scrape.format = format;
     take_deadline(request);
     request->state = REQUEST_WAITING;
     request->scrape.done = scrape_done;
@@ -203,14 +215,42 @@ static enum MHD_Result begin_metrics(struct http *http, struct request *request)
     return MHD_YES;
 }
 
+/* ---- the page -------------------------------------------------------------------------------------------------- */
+
+static enum MHD_Result reply_page(const struct http *http, struct request *request)
+{
+    const char *known =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    const bool unchanged = known && strstr(known, http->page.etag);
+    negotiate(request);
+    const enum coding coding = request->scrape.coding;
+    const struct buffer *body = &http->page.bodies[coding];
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(unchanged ? 0 : body->size, body->data, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    add_page_headers(request, response, page_security_policy, "no-cache");
+    MHD_add_response_header(response, MHD_HTTP_HEADER_ETAG, http->page.etag);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_VARY, "Accept-Encoding");
+    if (coding != CODING_IDENTITY && !unchanged)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_ENCODING, coding_names[coding]);
+    return reply(http, request, unchanged ? ANSWER_NOT_MODIFIED : ANSWER_OK, response, "text/html; charset=utf-8");
+}
+
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result route(struct http *http, struct request *request, const char *path)
 {
     if (strcmp(path, http->options->telemetry_path) == 0)
-        return begin_metrics(http, request);
+        return begin_metrics(http, request, FORMATS);
     if (strcmp(path, "/") == 0)
-        return reply_landing(http, request);
+        return reply_page(http, request);
+    if (strcmp(path, "/api/v1/status") == 0)
+        return begin_metrics(http, request, FORMAT_JSON_STATUS);
+    if (strcmp(path, "/api/v1/families") == 0)
+        return begin_metrics(http, request, FORMAT_JSON_FAMILIES);
+    if (strcmp(path, "/api/v1/series") == 0)
+        return begin_metrics(http, request, FORMAT_JSON_SERIES);
     if (strcmp(path, "/-/healthy") == 0)
         return reply_text(http, request, ANSWER_OK, "Healthy.\n");
     if (strcmp(path, "/-/ready") == 0)

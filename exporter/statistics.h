@@ -8,7 +8,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum answer { ANSWER_OK, ANSWER_BAD_REQUEST, ANSWER_UNAUTHORIZED, ANSWER_NOT_FOUND, ANSWER_METHOD, ANSWER_UNAVAILABLE, ANSWERS };
+enum answer {
+    ANSWER_OK,
+    ANSWER_NOT_MODIFIED,
+    ANSWER_BAD_REQUEST,
+    ANSWER_UNAUTHORIZED,
+    ANSWER_NOT_FOUND,
+    ANSWER_METHOD,
+    ANSWER_UNAVAILABLE,
+    ANSWERS
+};
 
 struct statistics {
     _Atomic uint64_t requests[ANSWERS];
@@ -18,7 +27,7 @@ struct statistics {
 /* The HTTP status of an answer. */
 static inline unsigned answer_status(enum answer answer)
 {
-    static const unsigned status[ANSWERS] = {200, 400, 401, 404, 405, 503};
+    static const unsigned status[ANSWERS] = {200, 304, 400, 401, 404, 405, 503};
     return status[answer];
 }
 

@@ -142,7 +142,7 @@ def test_a_damaged_segment_does_not_hide_the_others(place):
             metrics = exporter.metrics()
             assert metrics['shm_segment_up{segment="bad"}'] == "0"
             assert metrics['orders_total{segment="good"}'] == "4"
-        assert "bad" in exporter.request("/").text
+        assert "bad" in exporter.request("/api/v1/status").text
         exporter.stop()
         assert len(log_lines(exporter, "segment cannot be served")) == 1
 
