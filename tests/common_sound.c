@@ -188,7 +188,8 @@ static void one_series(struct check *check, uint32_t n, const struct libshm_seri
         if (!libshm_cells_group(check->segment, entry))
             unsound(check, "series %u: its cells are in no group", n);
         else
-            own_units(check, entry->cells, (uint64_t)entry->n_cells * 16, "cells of series", n);
+            /* in atomic lane 0, which every group has */
+            own_units(check, entry->cells - LIBSHM_PAGE, (uint64_t)entry->n_cells * 16, "cells of series", n);
     } else if (entry->cells == 0 || entry->cells > check->header->live_cells) {
         unsound(check, "series %u has live cell %llu", n, (unsigned long long)entry->cells);
     }
@@ -255,7 +256,7 @@ static void free_lists(struct check *check)
             next[i] == UINT64_MAX ? NULL
                                   : libshm_table_at(check->segment, LIBSHM_TABLE_GROUPS, (uint32_t)(next[i] >> 16));
         if (group)
-            own_units(check, group->base + (1 + (uint64_t)group->atomic_lanes) * LIBSHM_PAGE + (next[i] & 0xffff) * 16,
+            own_units(check, group->base + group->atomic_lanes * LIBSHM_PAGE + (next[i] & 0xffff) * 16,
                       (LIBSHM_CELLS_PER_PAGE - (next[i] & 0xffff)) * 16, "rest of cells", i);
         else if (next[i] != UINT64_MAX)
             unsound(check, "the next cells are in group %llu", (unsigned long long)next[i] >> 16);

@@ -73,7 +73,13 @@ void in_child(int (*body)(struct fixture *fixture), struct fixture *fixture)
 int rounds(int many)
 {
     const char *preload = getenv("LD_PRELOAD");
-    return preload && strstr(preload, "vgpreload") ? many / 100 : many;
+    if (preload && strstr(preload, "vgpreload"))
+        return many / 100;
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+    return many / 20;
+#else
+    return many;
+#endif
 }
 
 libshm_family *family_of(libshm_segment *segment, const libshm_metric *metric)

@@ -66,7 +66,7 @@ void in_child(int (*body)(struct fixture *fixture), struct fixture *fixture);
             fail_msg("%s is %.17g, not %.17g", #value, value_, expected_);                                             \
     } while (0)
 
-/* `many`, or a hundredth of it under valgrind, where threads that compete for a word are very slow. */
+/* `many`, or a hundredth of it under valgrind, a twentieth under a sanitizer. */
 int rounds(int many);
 
 /* A definition: type, name, further members. */
