@@ -242,7 +242,7 @@ DEPS_PYTHON := python3 python3-dev
 DEPS_CHECK += $(DEPS_PYTHON) python3-pip python3-setuptools python3-wheel python3-flask gunicorn
 check-now: python
 
-.PHONY: python python-built install-python wheel
+.PHONY: python python-built install-python bench-python wheel
 python:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_PYTHON)
 	@+$(MAKE) python-built
@@ -250,6 +250,10 @@ python-built: $(LIBRARIES)
 	@+$(call needs,bindings/python/Makefile)$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' CC='$(CC)' build
 install-python: python
 	@+$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' install
+bench-python: python
+	@scripts/deps python3-prometheus-client python3-matplotlib
+	PYTHONPATH='$(BUILD)/python' /usr/bin/python3 bindings/python/bench/bench.py --results='$(BUILD)/bench/python.tsv' \
+		--plot='$(BUILD)/bench/python-scrape.svg'
 wheel: python
 	@scripts/deps python3-pip python3-setuptools python3-wheel
 	@+$(MAKE) -C bindings/python BUILD='$(abspath $(BUILD))' wheel

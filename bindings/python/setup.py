@@ -17,7 +17,8 @@ VERSION = re.search(r'^#define LIBSHM_VERSION +"(.*)"', (TOP / "include/libshm.h
 
 class Build(build_py):
     def run(self):
-        subprocess.run(["make", "-C", TOP, f"BUILD={BUILD}", "python-built"], check=True)
+        if not os.environ.get("LIBSHM_PYTHON_BUILT"):
+            subprocess.run(["make", "-C", TOP, f"BUILD={BUILD}", "python-built"], check=True)
         target = Path(self.build_lib) / "libshm"
         self.mkpath(str(target))
         for path in sorted((BUILD / "python/libshm").iterdir()):
