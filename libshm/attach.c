@@ -103,7 +103,9 @@ int libshm_attach(struct libshm_segment *segment)
     uint32_t number;
     uint64_t serial = header->serial + 1;
     int error;
-    libshm_journal_store(segment, &header->serial, serial);
+    /* not journaled: a child made by _Fork may hold the byte of a serial whose taker died */
+    __atomic_store_n(&header->serial, serial, __ATOMIC_RELEASE);
+    LIBSHM_POINT();
     struct libshm_attach_entry *entry = attach_entry(segment, &number);
     if (entry) {
         LIBSHM_POINT();
@@ -357,7 +359,8 @@ int libshm_slot_take(struct libshm_segment *segment)
     if (wiped->slot_serial != 0)
         return 0;
     uint64_t serial = header->serial + 1;
-    libshm_journal_store(segment, &header->serial, serial);
+    __atomic_store_n(&header->serial, serial, __ATOMIC_RELEASE); /* not journaled, as in libshm_attach() */
+    LIBSHM_POINT();
     for (; number < count; number++) {
         entry = libshm_table_at(segment, LIBSHM_TABLE_SLOTS, number);
         if (entry && (entry->serial == 0 ||
@@ -394,7 +397,7 @@ int libshm_slot_take(struct libshm_segment *segment)
     wiped->slot_pin = mapping;
     wiped->slot_fd = kept + 1;
     LIBSHM_POINT();
-    __atomic_store_n(&header->lock_owner, serial, __ATOMIC_RELEASE); /* we hold the lock and now have a name */
+    libshm_lock_sign(segment); /* we hold the lock and now have a name */
     uint32_t next = entry->live_page;
     for (uint32_t i = 0; next != 0 && i < LIBSHM_LIVE_PAGES; i++) {
         struct libshm_live_page *page = libshm_at(segment, (uint64_t)next * LIBSHM_PAGE, LIBSHM_PAGE);

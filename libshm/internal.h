@@ -160,6 +160,8 @@ LIBSHM_HIDDEN void libshm_mutex_unlock(struct libshm_segment *segment);
  * is this process's alone. `patience_ms`: wait without seeing progress. LIBSHM_E_BUSY, _REPLACED, _SYSTEM. */
 LIBSHM_HIDDEN int libshm_insert_lock(struct libshm_segment *segment, unsigned patience_ms);
 LIBSHM_HIDDEN void libshm_insert_unlock(struct libshm_segment *segment);
+/* Locked: this process's slot serial is the holder's from now on. */
+LIBSHM_HIDDEN void libshm_lock_sign(struct libshm_segment *segment);
 /* A new descriptor of the segment's file, or an error. */
 LIBSHM_HIDDEN int libshm_reopen(const struct libshm_segment *segment);
 /* Is a lock held on this byte, by anyone but `fd`'s own description? 1, 0, or -1 with errno. */

@@ -5,8 +5,10 @@
  * closefrom(), and one inherited through fork would share its locks with the parent.
  *
  * A child made by _Fork() or clone() while a thread of its parent holds the lock shares the description, and keeps it
- * locked when the parent dies. The header names the holder's process slot; when that is dead, the lock is passed by:
- * `lock_epoch` moves on to another byte, which is the lock from then on. */
+ * locked when the parent dies. The header names the holder's process slot; when that is dead, the lock is passed by: it
+ * moves on to another byte. Byte and holder are one word, `lock_epoch` = holder's serial << 16 | byte, so that a lock
+ * cannot be passed by that was just taken: who takes the byte then exchanges the word, and has the lock if it was not
+ * changed meanwhile; who passes by exchanges the word with the dead holder in it. `lock_owner` is for people. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -66,6 +68,8 @@ int libshm_reopen(const struct libshm_segment *segment)
     return fd;
 }
 
+#define BYTE_MASK UINT64_C(0xffff)
+
 /* Waits for the byte. 0, or LIBSHM_E_BUSY after `patience_ns` during which nobody made progress, and in any case after
  * MOST_PATIENCES times that: the progress counter is a word that any writer could spoil. */
 static int wait_for_lock(struct libshm_segment *segment, int fd, uint64_t patience_ns)
@@ -75,13 +79,18 @@ static int wait_for_lock(struct libshm_segment *segment, int fd, uint64_t patien
     uint64_t progress = __atomic_load_n(&header->lock_progress, __ATOMIC_RELAXED);
     uint64_t since = libshm_now_ns(CLOCK_MONOTONIC), start = since;
     for (unsigned tries = 0;; tries++) {
-        uint64_t epoch = __atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE);
-        if (byte_lock(fd, LIBSHM_INSERT_LOCK + (epoch & 0xffff), F_WRLCK) == 0) {
-            if (__atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE) == epoch) {
-                segment->lock_byte = LIBSHM_INSERT_LOCK + (epoch & 0xffff);
+        uint64_t word = __atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE), byte = word & BYTE_MASK;
+        if (byte_lock(fd, LIBSHM_INSERT_LOCK + byte, F_WRLCK) == 0) {
+            uint64_t now_there = __atomic_load_n(&header->lock_epoch, __ATOMIC_ACQUIRE);
+            uint64_t mine = segment->process.wiped->slot_serial << 16 | byte;
+            LIBSHM_POINT();
+            if ((now_there & BYTE_MASK) == byte &&
+                __atomic_compare_exchange_n(&header->lock_epoch, &now_there, mine, false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_RELAXED)) {
+                segment->lock_byte = LIBSHM_INSERT_LOCK + byte;
                 return 0;
             }
-            byte_lock(fd, LIBSHM_INSERT_LOCK + (epoch & 0xffff), F_UNLCK); /* passed by meanwhile */
+            byte_lock(fd, LIBSHM_INSERT_LOCK + byte, F_UNLCK); /* passed by meanwhile */
             continue;
         }
         if (errno == EINTR)
@@ -95,10 +104,9 @@ static int wait_for_lock(struct libshm_segment *segment, int fd, uint64_t patien
             since = now;
         }
         if (tries % 64 == 63 || now - since >= patience_ns) { /* is the holder dead and the lock only inherited? */
-            uint64_t owner = __atomic_load_n(&header->lock_owner, __ATOMIC_ACQUIRE);
+            uint64_t owner = word >> 16, next = (byte + 1) & BYTE_MASK;
             if (owner != 0 && libshm_byte_locked(fd, LIBSHM_SLOT_LOCK + owner, F_RDLCK) == 0 &&
-                __atomic_load_n(&header->lock_owner, __ATOMIC_ACQUIRE) == owner &&
-                __atomic_compare_exchange_n(&header->lock_epoch, &epoch, epoch + 1, false, __ATOMIC_ACQ_REL,
+                __atomic_compare_exchange_n(&header->lock_epoch, &word, next, false, __ATOMIC_ACQ_REL,
                                             __ATOMIC_RELAXED)) {
                 LIBSHM_COUNT(segment, lock_passed, 1);
                 continue;
@@ -136,17 +144,26 @@ int libshm_insert_lock(struct libshm_segment *segment, unsigned patience_ms)
     wiped->stuck_until_ns = 0;
     segment->lock_fd = fd;
     LIBSHM_POINT();
-    __atomic_store_n(&header->lock_owner, wiped->slot_serial, __ATOMIC_RELEASE);
+    __atomic_store_n(&header->lock_owner, wiped->slot_serial, __ATOMIC_RELAXED);
     __atomic_fetch_add(&header->lock_progress, 1, __ATOMIC_RELAXED);
     libshm_journal_recover(segment);
     return 0;
+}
+
+void libshm_lock_sign(struct libshm_segment *segment)
+{
+    uint64_t serial = segment->process.wiped->slot_serial;
+    __atomic_store_n(&segment->header->lock_owner, serial, __ATOMIC_RELAXED);
+    __atomic_store_n(&segment->header->lock_epoch, serial << 16 | (segment->lock_byte - LIBSHM_INSERT_LOCK),
+                     __ATOMIC_RELEASE);
 }
 
 void libshm_insert_unlock(struct libshm_segment *segment)
 {
     struct libshm_header *header = segment->header;
     LIBSHM_POINT();
-    __atomic_store_n(&header->lock_owner, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&header->lock_owner, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&header->lock_epoch, segment->lock_byte - LIBSHM_INSERT_LOCK, __ATOMIC_RELEASE);
     /* unlocked explicitly: a child made by _Fork may have inherited the description */
     byte_lock(segment->lock_fd, segment->lock_byte, F_UNLCK);
     close(segment->lock_fd);

@@ -346,8 +346,8 @@ struct libshm_header {
     uint32_t checksum; /* CRC-32C of the bytes before it */
 
     /* the insert lock */
-    uint64_t lock_epoch;    /* (a) which byte is the lock: LIBSHM_INSERT_LOCK + lock_epoch */
-    uint64_t lock_owner;    /* (a) slot serial of the holder; 0: none, or not known */
+    uint64_t lock_epoch;    /* (a) low 16 bits: which byte is the lock; above: slot serial of the holder or 0 */
+    uint64_t lock_owner;    /* (a) the holder's slot serial, for people; 0: none, or not known */
     uint64_t lock_progress; /* (a) grows with every acquisition */
     uint64_t sweep_cursor;  /* series number where the next sweep goes on */
     uint64_t removals;      /* (a) grows before a series is removed: unchanged, and no cached look-up needs a check */
