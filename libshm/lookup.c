@@ -12,6 +12,10 @@
  * A look-up that is counted in after the sum was taken finds the table without the entry. "Counted in before it looks"
  * needs a fence on the look-up's side (store, then load); membarrier() moves it to the side of the trim, and where that
  * system call is not to be had, look-ups carry the fence themselves.
+ * Programs look up with the same strings again and again, mostly at the same addresses. So there is a second way to an
+ * entry, by the addresses: it saves measuring and hashing the values, and is only a hint: they are compared all the
+ * same.
+ *
  * Trim never waits: what is still in use is looked at again the next time. The counters are wiped in a forked child,
  * where the threads that were counted in do not exist. */
 #include <linux/membarrier.h>
@@ -36,7 +40,7 @@ struct child {
         libshm_gauge gauge;
         libshm_histogram histogram;
     };
-    char key[]; /* u16 lengths, then the values; padded to 8; struct origin */
+    char key[]; /* u16 lengths, then the values, each ended by a zero; padded to 8; struct origin */
 };
 
 struct origin {
@@ -48,6 +52,7 @@ struct origin {
 struct table {
     struct table *next; /* among the retired */
     uint32_t mask, used;
+    struct child **by_address; /* as many; atomic; filled under the mutex */
     struct slot {
         uint64_t hash;
         struct child *child; /* NULL: empty; &forgotten: was forgotten */
@@ -65,6 +70,7 @@ struct libshm_lookup {
     struct table *table; /* atomic */
     uint32_t phase;      /* atomic */
     bool fence;          /* no membarrier: look-ups carry the fence */
+    uint32_t strangers;  /* hits that the addresses did not lead to; approximate */
     libshm_counter in[2], out[2];
     char *lanes; /* baseline page (unused), one atomic lane, CPU lanes; wiped on fork */
     size_t lanes_size;
@@ -74,14 +80,15 @@ struct libshm_lookup {
     uint64_t trimmed_ns;
 };
 
-static size_t origin_at(uint32_t bytes)
+/* `bytes` is that of the key without the zeros. */
+static size_t origin_at(uint32_t bytes, uint32_t n_labels)
 {
-    return offsetof(struct child, key) + (((size_t)bytes + 7) & ~(size_t)7);
+    return offsetof(struct child, key) + (((size_t)bytes + n_labels + 7) & ~(size_t)7);
 }
 
 static struct origin *origin(const struct child *child)
 {
-    return (struct origin *)(void *)((char *)(uintptr_t)child + origin_at(child->bytes));
+    return (struct origin *)(void *)((char *)(uintptr_t)child + origin_at(child->bytes, child->family->n_labels));
 }
 
 static int membarrier(int command)
@@ -91,9 +98,11 @@ static int membarrier(int command)
 
 static struct table *table_new(uint32_t slots)
 {
-    struct table *table = calloc(1, sizeof *table + slots * sizeof table->slot[0]);
-    if (table)
+    struct table *table = calloc(1, sizeof *table + slots * (sizeof table->slot[0] + sizeof table->by_address[0]));
+    if (table) {
         table->mask = slots - 1;
+        table->by_address = (struct child **)(void *)&table->slot[slots];
+    }
     return table;
 }
 
@@ -210,10 +219,41 @@ __attribute__((always_inline)) static inline bool same_key(const struct child *c
     if (child->bytes != labels->bytes || !libshm_same_bytes(key, (const char *)labels->length, labels->n * 2))
         return false;
     key += labels->n * 2;
-    for (uint32_t n = 0; n < labels->n; key += labels->length[n], n++)
+    for (uint32_t n = 0; n < labels->n; key += labels->length[n] + 1, n++)
         if (!libshm_same_bytes(key, labels->values[n], labels->length[n]))
             return false;
     return true;
+}
+
+/* Where the addresses lead to. */
+__attribute__((always_inline)) static inline struct child **
+addressed(const struct table *table, const struct libshm_family *family, const char *const *values)
+{
+    uint64_t hash = (uintptr_t)family;
+    for (uint32_t n = 0; n < family->n_labels; n++)
+        hash = (hash ^ (uintptr_t)values[n]) * UINT64_C(0x9e3779b97f4a7c15);
+    return &table->by_address[hash >> 32 & table->mask];
+}
+
+/* The entry that was found last for strings at these addresses, if they still say the same. */
+__attribute__((always_inline)) static inline struct child *
+find_again(const struct table *table, const struct libshm_family *family, const char *const *values)
+{
+    for (uint32_t n = 0; n < family->n_labels; n++)
+        if (!values || !values[n])
+            return NULL;
+    struct child *child = __atomic_load_n(addressed(table, family, values), __ATOMIC_ACQUIRE);
+    if (!child || child->family != family)
+        return NULL;
+    const char *value = child->key + family->n_labels * 2;
+    for (uint32_t n = 0; n < family->n_labels; n++) {
+        uint16_t length;
+        if (strcmp(value, values[n]) != 0)
+            return NULL;
+        memcpy(&length, child->key + n * 2, 2);
+        value += length + 1;
+    }
+    return !values || !values[family->n_labels] ? child : NULL;
 }
 
 __attribute__((always_inline)) static inline struct child *
@@ -280,9 +320,13 @@ static void grace(struct libshm_segment *segment, struct libshm_lookup *lookup)
 {
     for (int i = 0; i < 2; i++) {
         uint32_t phase = lookup->phase & 1;
-        if ((lookup->now.children || lookup->now.tables) && nobody_in(lookup, phase ^ 1))
-            free_waiting(segment, &lookup->now);
-        if (lookup->now.children || lookup->now.tables || (!lookup->later.children && !lookup->later.tables))
+        bool now = lookup->now.children || lookup->now.tables, later = lookup->later.children || lookup->later.tables;
+        /* Before the phase that becomes the current one is counted on again, nobody may be in it either: a look-up that
+         * read `phase` long ago counts itself in there, and would be taken for one that came after the change. */
+        if ((!now && !later) || !nobody_in(lookup, phase ^ 1))
+            return;
+        free_waiting(segment, &lookup->now);
+        if (!later)
             return;
         lookup->now = lookup->later;
         lookup->later = (struct waiting){NULL, NULL};
@@ -299,6 +343,7 @@ void libshm_lookup_trim(struct libshm_segment *segment)
     grace(segment, lookup);
     if (now - lookup->trimmed_ns < TRIM_INTERVAL_NS && lookup->trimmed_ns != 0)
         return;
+    bool any = false;
     lookup->trimmed_ns = now;
     uint64_t removals = __atomic_load_n(lookup->removals_now, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i <= lookup->table->mask; i++) {
@@ -312,8 +357,13 @@ void libshm_lookup_trim(struct libshm_segment *segment)
         __atomic_store_n(&lookup->table->slot[i].child, &forgotten, __ATOMIC_RELEASE);
         origin(child)->next = lookup->later.children;
         lookup->later.children = child;
+        any = true;
     }
-    __atomic_store_n(&lookup->removals, removals, __ATOMIC_RELEASE);
+    for (uint32_t i = 0; any && i <= lookup->table->mask; i++)
+        __atomic_store_n(&lookup->table->by_address[i], NULL, __ATOMIC_RELEASE);
+    /* Only under the insert lock: else a removal may have been announced that is not made yet, and would be missed. */
+    if (segment->lock_fd >= 0)
+        __atomic_store_n(&lookup->removals, removals, __ATOMIC_RELEASE);
     grace(segment, lookup);
 }
 
@@ -345,7 +395,7 @@ static void remember(struct libshm_family *family, const struct libshm_labels *l
                      const struct handles *handles)
 {
     struct libshm_lookup *lookup = family->segment->lookup;
-    size_t size = (origin_at(labels->bytes) + sizeof(struct origin) + 63) & ~(size_t)63;
+    size_t size = (origin_at(labels->bytes, labels->n) + sizeof(struct origin) + 63) & ~(size_t)63;
     struct child *child = make_room(lookup) ? aligned_alloc(64, size) : NULL;
     if (!child) { /* it works without */
         libshm_unhold(family->segment, found->number);
@@ -357,8 +407,8 @@ static void remember(struct libshm_family *family, const struct libshm_labels *l
     *origin(child) = (struct origin){.status = &found->entry->status, .generation = found->generation};
     char *to = child->key + labels->n * 2;
     memcpy(child->key, labels->length, labels->n * 2);
-    for (uint32_t n = 0; n < labels->n; to += labels->length[n], n++)
-        memcpy(to, labels->values[n], labels->length[n]);
+    for (uint32_t n = 0; n < labels->n; to += labels->length[n] + 1, n++)
+        memcpy(to, labels->values[n], labels->length[n] + 1u);
     if (libshm_cell_kind(family->type, family->gauge_mode) != LIBSHM_CELLS_PER_CPU)
         child->gauge = handles->gauge;
     else if (family->type == LIBSHM_TYPE_COUNTER)
@@ -366,6 +416,20 @@ static void remember(struct libshm_family *family, const struct libshm_labels *l
     else
         child->histogram = handles->histogram;
     place(lookup->table, labels->hash, child);
+    __atomic_store_n(addressed(lookup->table, family, labels->values), child, __ATOMIC_RELEASE);
+}
+
+/* A hit that the addresses did not lead to: the next time they do. Not each time: values may be in ever changing
+ * places. Under the mutex, which trim has too: an entry on its way out is not put here again. */
+static void remember_address(struct libshm_family *family, const struct libshm_labels *labels)
+{
+    struct libshm_lookup *lookup = family->segment->lookup;
+    if (pthread_mutex_trylock(&family->segment->process.wiped->mutex) != 0)
+        return;
+    struct child *child = find(lookup->table, family, labels);
+    if (child)
+        __atomic_store_n(addressed(lookup->table, family, labels->values), child, __ATOMIC_RELEASE);
+    libshm_mutex_unlock(family->segment);
 }
 
 /* Mutex held, and kept by the caller until it has used the handles. */
@@ -399,20 +463,37 @@ static void refuse(const struct libshm_family *family)
     libshm_update_dropped(family ? family->segment->id : 0);
 }
 
-/* One operation on what the labels name. `type` is that of the operation; `what` is done to `handle`. */
+/* One operation on what the labels name: `what` is done to `handle`. */
 #define WITH(kind, fits, what)                                                                                         \
     struct libshm_labels labels;                                                                                       \
-    if (!family || !(fits) || !libshm_labels_scan(family, values, &labels)) {                                          \
+    if (__builtin_expect(!family || !(fits), 0)) {                                                                     \
         refuse(family);                                                                                                \
         return;                                                                                                        \
     }                                                                                                                  \
     struct libshm_lookup *lookup = family->segment->lookup;                                                            \
     uint32_t phase = enter(lookup);                                                                                    \
-    const struct child *child = find(__atomic_load_n(&lookup->table, __ATOMIC_ACQUIRE), family, &labels);              \
+    const struct table *table = __atomic_load_n(&lookup->table, __ATOMIC_ACQUIRE);                                     \
+    const struct child *child = find_again(table, family, values);                                                     \
     if (__builtin_expect(child && still_good(lookup, child), 1)) {                                                     \
         const libshm_##kind *handle = &child->kind;                                                                    \
         what;                                                                                                          \
         leave(lookup, phase);                                                                                          \
+        return;                                                                                                        \
+    }                                                                                                                  \
+    if (!libshm_labels_scan(family, values, &labels)) {                                                                \
+        leave(lookup, phase);                                                                                          \
+        refuse(family);                                                                                                \
+        return;                                                                                                        \
+    }                                                                                                                  \
+    child = find(table, family, &labels);                                                                              \
+    if (child && still_good(lookup, child)) {                                                                          \
+        const libshm_##kind *handle = &child->kind;                                                                    \
+        what;                                                                                                          \
+        leave(lookup, phase);                                                                                          \
+        uint32_t strangers = __atomic_load_n(&lookup->strangers, __ATOMIC_RELAXED);                                    \
+        __atomic_store_n(&lookup->strangers, strangers + 1, __ATOMIC_RELAXED);                                         \
+        if (strangers % 16 == 0)                                                                                       \
+            remember_address(family, &labels);                                                                         \
         return;                                                                                                        \
     }                                                                                                                  \
     leave(lookup, phase);                                                                                              \

@@ -133,6 +133,7 @@ static bool take_hidden(struct libshm_segment *segment, uint32_t number)
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* REMOVED before the look at the holds, see set_bit() */
     if (libshm_held(segment, number) || libshm_cells_fingerprint(segment, entry) != entry->fingerprint) {
         libshm_journal_abort(segment);
+        libshm_directory_changed(segment); /* a reader may have copied REMOVED */
         return false;
     }
     unlist(segment, number, entry);
