@@ -106,7 +106,7 @@ static int fill_in(struct libshm_header *header, const libshm_open_options *opti
         header->cpu_lanes = options->cpu_lanes;
     else
         header->cpu_lanes = cpus < MOST_DEFAULT_CPU_LANES ? cpus : MOST_DEFAULT_CPU_LANES;
-    header->atomic_lanes_only = 1;
+    header->atomic_lanes_only = 2; /* never 1: that is how a group of gauges is told from one of counters */
     while (header->atomic_lanes_only < cpus && header->atomic_lanes_only < 8)
         header->atomic_lanes_only *= 2;
     header->per_cpu_budget = options->per_cpu_budget ? options->per_cpu_budget : header->max_bytes / 2;
@@ -154,7 +154,9 @@ static int give_name(int fd, const char *temporary, const char *path)
 static int create_named(const char *path, const libshm_open_options *options)
 {
     char *temporary;
-    if (asprintf(&temporary, "%s.XXXXXX", path) < 0)
+    const char *name = strrchr(path, '/') + 1;
+    /* a leading dot: no name of a segment, should this process die here */
+    if (asprintf(&temporary, "%.*s.%s.XXXXXX", (int)(name - path), path, name) < 0)
         return libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
     int fd = mkostemp(temporary, O_CLOEXEC), error = 0;
     if (fd < 0)

@@ -183,7 +183,8 @@ static bool replace(struct libshm_segment *segment, struct libshm_family_entry *
 
 /* This process's object for a family; made and holding the family if there is none yet. Mutex held. */
 static int object(struct libshm_segment *segment, struct libshm_family_entry *entry, uint32_t number,
-                  const libshm_metric *metric, uint32_t n_labels, bool insert_locked, libshm_family **family)
+                  const libshm_metric *metric, uint32_t type, uint32_t n_labels, bool insert_locked,
+                  libshm_family **family)
 {
     uint64_t generation = LIBSHM_STATUS_GENERATION(libshm_status(&entry->status));
     for (libshm_family *f = segment->families; f; f = f->next)
@@ -203,6 +204,13 @@ static int object(struct libshm_segment *segment, struct libshm_family_entry *en
     if (!error && libshm_status(&entry->status) != LIBSHM_STATUS(generation, LIBSHM_STATE_LIVE)) {
         libshm_unhold(segment, LIBSHM_HOLD_FAMILY + number);
         error = LIBSHM_E_BUSY; /* replaced between the look and the hold */
+    }
+    uint32_t again;
+    if (!error && !insert_locked && /* or before: the entry may be another definition's since it was compared */
+        (libshm_index_find_family(segment, metric->name, &again) != entry ||
+         compare(segment, entry, metric, type, n_labels) != 0)) {
+        libshm_unhold(segment, LIBSHM_HOLD_FAMILY + number);
+        error = LIBSHM_E_BUSY;
     }
     if (error) {
         free(f);
@@ -242,7 +250,7 @@ static int define_locked(struct libshm_segment *segment, const libshm_metric *me
             return error;
         entry = libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, number);
     }
-    return object(segment, entry, number, metric, n_labels, true, family);
+    return object(segment, entry, number, metric, type, n_labels, true, family);
 }
 
 static int define(libshm_segment *segment, const libshm_metric *metric, uint32_t type, libshm_family **family)
@@ -260,7 +268,7 @@ static int define(libshm_segment *segment, const libshm_metric *metric, uint32_t
     struct libshm_family_entry *entry = libshm_index_find_family(segment, metric->name, &number);
     error = LIBSHM_E_NOT_FOUND;
     if (entry && compare(segment, entry, metric, type, n_labels) == 0)
-        error = object(segment, entry, number, metric, n_labels, false, family);
+        error = object(segment, entry, number, metric, type, n_labels, false, family);
     if (error == LIBSHM_E_NOT_FOUND || error == LIBSHM_E_BUSY) {
         error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
         if (!error) {

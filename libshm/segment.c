@@ -251,11 +251,15 @@ static int open_file(struct libshm_segment *segment, const libshm_open_options *
                                                                                         : LIBSHM_E_SYSTEM,
                                     "cannot open %s to write: %s", segment->path,
                                     errno == ELOOP ? "it is a symbolic link" : strerror(errno));
+        struct stat after;
         int error = fstat(fd, &file) == 0
                         ? map(segment, fd, &file)
                         : libshm_error_set(LIBSHM_E_SYSTEM, "cannot stat %s: %s", segment->path, strerror(errno));
+        /* removed since it was opened, or grown since its size was asked for: look again */
+        bool again = error && fstat(fd, &after) == 0 && (after.st_nlink == 0 || after.st_size != file.st_size);
         close(fd);
-        return error;
+        if (!again)
+            return error;
     }
     return libshm_error_set(LIBSHM_E_BUSY, "%s keeps being replaced", segment->path);
 }
@@ -270,11 +274,19 @@ static int open_new(char *path, const libshm_open_options *options, libshm_segme
     segment->path = path;
     segment->attach_fd = segment->lock_fd = -1;
     int error = wiped_pages(segment);
-    if (!error)
+    for (int tries = 0; !error && tries < 8; tries++) {
         error = open_file(segment, options);
-    if (!error) {
-        segment->lookup = libshm_lookup_new(segment);
-        error = segment->lookup ? attach(segment) : LIBSHM_E_MEMORY;
+        if (!error) {
+            segment->lookup = libshm_lookup_new(segment);
+            error = segment->lookup ? attach(segment) : LIBSHM_E_MEMORY;
+        }
+        if (error != LIBSHM_E_REPLACED)
+            break;
+        libshm_lookup_free(segment->lookup); /* replaced between mapping and attaching: the new file */
+        segment->lookup = NULL;
+        munmap(segment->base, segment->map_bytes);
+        segment->base = NULL;
+        error = tries < 7 ? 0 : error;
     }
     if (error) {
         release(segment);
