@@ -11,7 +11,7 @@
 #define AT(member) offsetof(struct libshm_header, member)
 
 /* One slot in use: what it points to, and whether probing from its hash gets there. */
-static void check_slot(struct check *check, const uint64_t *slots, uint64_t i)
+static void check_index_slot(struct check *check, const uint64_t *slots, uint64_t i)
 {
     uint64_t slot = slots[i], from = check_offset(check, &slots[i]);
     uint32_t hash = (uint32_t)(slot >> 32), number = (uint32_t)(slot & LIBSHM_INDEX_NUMBER_MASK) - 1, stored;
@@ -108,7 +108,7 @@ void check_index(struct check *check)
         if (slots[i] == 0)
             empty = i;
         else if (slots[i] != LIBSHM_INDEX_TOMBSTONE)
-            check_slot(check, slots, i);
+            check_index_slot(check, slots, i);
     }
     if (slots && empty == UINT64_MAX)
         finding(check, check_offset(check, slots), "the index has no empty slot: a look-up would go through all of it");

@@ -35,12 +35,14 @@ static void check_table(struct check *check, uint32_t table)
     const uint32_t *root = image_at(&check->image, (uint64_t)words->root * LIBSHM_PAGE, leaves * 4u, 4);
     for (uint32_t leaf = 0; root && leaf < leaves; leaf++) {
         uint64_t from = check_offset(check, &root[leaf]);
+        if (leaf >= used && root[leaf] == 0)
+            continue;
         snprintf(what, sizeof what, "leaf %" PRIu32 " of the table of %s", leaf, table_name[table]);
-        if (leaf >= used && root[leaf] != 0)
+        if (leaf >= used)
             finding(check, from, "%s is there, though the table ends before it", what);
-        else if (leaf < used && root[leaf] == 0)
+        else if (root[leaf] == 0)
             finding(check, from, "%s is missing", what);
-        else if (leaf < used && claim_pages(check, root[leaf], table_leaf_pages[table], OWNER_LEAF, from, what) != 0 &&
+        else if (claim_pages(check, root[leaf], table_leaf_pages[table], OWNER_LEAF, from, what) != 0 &&
                  check->count[table] > leaf * per_leaf(table))
             check->count[table] = leaf * per_leaf(table); /* bounds the work to what the file really has */
     }
