@@ -117,8 +117,8 @@ static bool find_cells(struct libshm_reader *r, const struct libshm_reader_serie
         return libshm_reader_reason(r, "page group %u is not one of the %u, or not in the file", s->group, r->n_groups);
     const struct libshm_reader_group *g = &groups(r)[s->group];
     uint64_t lane0 = (uint64_t)(g->base - r->view.base) + (1u + (uint64_t)g->atomic_lanes) * LIBSHM_PAGE;
-    if (s->cells < lane0 || s->cells - lane0 >= LIBSHM_PAGE || s->cells % LIBSHM_CELL != 0 ||
-        (s->cells - lane0) / LIBSHM_CELL + s->n_cells > LIBSHM_CELLS_PER_PAGE)
+    if (s->cells - lane0 >= LIBSHM_PAGE || /* below it, too: that wraps */
+        s->cells % LIBSHM_CELL != 0 || (s->cells - lane0) / LIBSHM_CELL + s->n_cells > LIBSHM_CELLS_PER_PAGE)
         return libshm_reader_reason(r, "%u cells at offset %llu are not in lane 0 of page group %u", s->n_cells,
                                     (unsigned long long)s->cells, s->group);
     *cell = (uint32_t)((s->cells - lane0) / LIBSHM_CELL);

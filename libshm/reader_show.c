@@ -57,8 +57,7 @@ static bool add_moving(struct libshm_reader *r, const libshm_series_view *view, 
     if (!libshm_array_grow(&r->moving, r->n_moving + 1, sizeof *view))
         return false;
     libshm_series_view *old = (libshm_series_view *)r->moving.data + r->n_moving;
-    if (r->n_moving >= before || old->number != view->number || old->generation != view->generation ||
-        old->process != view->process || old->buckets != view->buckets)
+    if (r->n_moving >= before || old->number != view->number || old->process != view->process)
         *changed = true;
     *old = *view;
     r->n_moving++;

@@ -433,6 +433,7 @@ static void bad_group(void **state)
         {good.base, 2, 32, 0},
         {good.base, 2, UINT16_MAX, 0},
         {good.base, 100, 1, 0},
+        {good.base, 0, 3, 0},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         *g = bad[i];
@@ -448,6 +449,51 @@ static void bad_group(void **state)
         assert_int_equal(snapshot->n_series, 2);
         assert_int_equal(only("sound_total")->integer, 4);
     }
+}
+
+/* More lanes than the format allows, and all of them there. */
+static void too_many_lanes(void **state)
+{
+    (void)state;
+    uint32_t f = sb_family(&b, &(struct sb_family){.name = "a_total"});
+    b.cpu_lanes = LIBSHM_MAX_CPU_LANES + 1;
+    uint32_t s = sb_series(&b, f, NULL);
+    take();
+    assert_int_equal(snapshot->skipped_series, 1);
+    expect_problem("page group 0 is not");
+    ((struct libshm_group *)sb_entry(&b, LIBSHM_TABLE_GROUPS, 0))->cpu_lanes = LIBSHM_MAX_CPU_LANES;
+    sb_cell(&b, s, 0, 1 + LIBSHM_MAX_CPU_LANES)->integer = 6;
+    sb_changed(&b);
+    take();
+    assert_int_equal(only("a_total")->integer, 6);
+}
+
+static void long_texts(void **state)
+{
+    (void)state;
+    char help[LIBSHM_MAX_HELP + 2], unit[LIBSHM_MAX_UNIT + 2];
+    memset(help, 'h', sizeof help);
+    memset(unit, 'u', sizeof unit);
+    help[LIBSHM_MAX_HELP] = unit[LIBSHM_MAX_UNIT] = '\0';
+    sb_family(&b, &(struct sb_family){.name = "a_total", .help = help, .unit = unit});
+    take();
+    assert_string_equal(family("a_total")->help, help);
+    assert_string_equal(family("a_total")->unit, unit);
+    help[LIBSHM_MAX_HELP] = 'h';
+    help[LIBSHM_MAX_HELP + 1] = '\0';
+    sb_family(&b, &(struct sb_family){.name = "b_total", .help = help});
+    take();
+    expect_problem("its help");
+    unit[LIBSHM_MAX_UNIT] = 'u';
+    unit[LIBSHM_MAX_UNIT + 1] = '\0';
+    sb_family(&b, &(struct sb_family){.name = "c_total", .unit = unit});
+    take();
+    assert_int_equal(snapshot->skipped_families, 2);
+    assert_int_equal(snapshot->n_families, 1);
+    sb_family_entry(&b, 1)->status = 0;
+    sb_changed(&b);
+    take();
+    expect_problem("its unit");
 }
 
 static void bad_tables(void **state)
@@ -514,6 +560,33 @@ static void duplicate_series(void **state)
     take();
     assert_int_equal(family("b_total")->n_series, 1);
     assert_int_equal(snapshot->skipped_series, 2);
+}
+
+/* Duplicates are found also after others were removed: the table of label sets stays whole. */
+static void duplicates_after_removal(void **state)
+{
+    (void)state;
+    enum { SERIES = 120 };
+    uint32_t f = sb_family(&b, &(struct sb_family){.name = "a_total", .labels = LIST("l")});
+    char value[16];
+    for (uint32_t i = 0; i < SERIES; i++) {
+        snprintf(value, sizeof value, "%u", i);
+        sb_series(&b, f, LIST(value));
+    }
+    take();
+    for (uint32_t i = 0; i < SERIES; i += 2)
+        set_status(&sb_series_entry(&b, i)->status, 1, LIBSHM_STATE_REMOVED);
+    take();
+    assert_int_equal(family("a_total")->n_series, SERIES / 2);
+    for (uint32_t i = 0; i < SERIES; i += 2) { /* the others once more, in the places that became free */
+        snprintf(value, sizeof value, "%u", i + 1);
+        sb_series_fill(&b, i, f, LIST(value), 2);
+    }
+    take();
+    assert_int_equal(family("a_total")->n_series, SERIES / 2);
+    assert_int_equal(snapshot->skipped_series, SERIES / 2);
+    for (size_t i = 0; i < SERIES / 2; i++)
+        assert_int_equal(family("a_total")->series[i].number, 2 * i); /* the lower number of each two */
 }
 
 static void duplicate_family(void **state)
@@ -615,9 +688,22 @@ static void hidden(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(contents),         TEST(stability),        TEST(reuse),      TEST(unchanged), TEST(replaced_family),
-        TEST(bad_family),       TEST(bad_family_text),  TEST(bad_series), TEST(bad_group), TEST(bad_tables),
-        TEST(duplicate_series), TEST(duplicate_family), TEST(hidden),
+        TEST(contents),
+        TEST(stability),
+        TEST(reuse),
+        TEST(unchanged),
+        TEST(replaced_family),
+        TEST(bad_family),
+        TEST(bad_family_text),
+        TEST(bad_series),
+        TEST(bad_group),
+        TEST(too_many_lanes),
+        TEST(long_texts),
+        TEST(bad_tables),
+        TEST(duplicate_series),
+        TEST(duplicates_after_removal),
+        TEST(duplicate_family),
+        TEST(hidden),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,8 @@
 
 #include "reader_common.h"
 
+#include "libshm/reader_internal.h"
+
 static uint32_t *root_of(uint32_t table)
 {
     return (uint32_t *)(void *)(b.base + (uint64_t)b.header->tables[table].root * LIBSHM_PAGE);
@@ -60,6 +62,45 @@ static void overlapping_texts(void **state)
     assert_true(shown > SERIES / 10);
     assert_int_equal(shown + snapshot->skipped_series, SERIES);
     expect_problem("the texts together are longer than the file");
+}
+
+/* Families that claim the same long text, and one that was made anew very often. */
+static void family_texts(void **state)
+{
+    (void)state;
+    uint32_t first = sb_family(&b, &(struct sb_family){.name = "a_total"});
+    sb_text(&b, LIBSHM_MAX_TEXT); /* so that as much can be read there */
+    struct libshm_family_entry *e = sb_family_entry(&b, first);
+    for (int i = 0; i < 1000; i++) {
+        e->status += 256;
+        sb_changed(&b);
+        take();
+        assert_int_equal(snapshot->n_families, 1);
+    }
+    e->text_size = LIBSHM_MAX_TEXT;
+    for (uint32_t i = 0; i < 300; i++)
+        *sb_family_entry(&b, sb_add_entry(&b, LIBSHM_TABLE_FAMILIES)) = *e;
+    e->status += 256;
+    sb_changed(&b);
+    take();
+    assert_int_equal(snapshot->n_families, 1);
+    assert_int_equal(snapshot->skipped_families, 300);
+    assert_true(b.header->file_end < 200 * LIBSHM_MAX_TEXT);
+    expect_problem("the texts together are longer than the file");
+}
+
+/* The file end that a hostile writer stores after the header was checked. */
+static void far_end(void **state)
+{
+    (void)state;
+    take();
+    uint64_t old = b.header->file_end;
+    assert_int_equal(ftruncate(b.fd, (off_t)(SB_MAX_BYTES + 16 * LIBSHM_PAGE)), 0);
+    b.header->file_end = SB_MAX_BYTES + 8 * LIBSHM_PAGE;
+    assert_true(libshm_reader_grown(reader));
+    assert_int_equal(reader->view.length, SB_MAX_BYTES); /* what is mapped, and no more */
+    b.header->file_end = old;
+    take();
 }
 
 /* Groups that share pages: as many as their pages fit into the file. */
@@ -154,7 +195,8 @@ static void memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(one_leaf), TEST(overlapping_texts), TEST(overlapping_groups), TEST(overlapping_cells), TEST(memory),
+        TEST(one_leaf),           TEST(overlapping_texts), TEST(family_texts), TEST(far_end),
+        TEST(overlapping_groups), TEST(overlapping_cells), TEST(memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
