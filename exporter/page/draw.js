@@ -224,13 +224,13 @@ function filledRows(columns, n) {
 
 const QUANTILES = [0.5, 0.9, 0.99];
 
-function drawHeatMap(canvas, track, bounds, now, span, format, pointer) {
+function drawHeatMap(canvas, track, bounds, now, span, interval, format, pointer) {
     const {context, width, height} = begin(canvas), palette = colours();
     const from = now - span, bottom = height - BOTTOM, n = bounds.length + 1, columns = [];
     context.font = FONT;
     timeAxis(context, width, height, span, palette);
     for (let i = 0; i < track.length; i++) {
-        const at = track.at(i), start = i ? track.times[track.at(i - 1)] : track.times[at] - span / 240;
+        const at = track.at(i), start = i ? track.times[track.at(i - 1)] : track.times[at] - interval;
         if (track.times[at] >= from && track.columns[at])
             columns.push({start, end: track.times[at], counts: track.columns[at], index: i});
     }

@@ -8,7 +8,7 @@ const NAMES = 60;       // in one request
 const PATIENCE = 20000; // ms for an answer
 
 const state = {
-    interval: 1, paused: false, now: 0, layout: null, cataloguedAt: 0, items: new Map(), status: {segments: [], processes: []},
+    interval: 1, paused: false, now: 0, layout: null, lastLayout: null, cataloguedAt: 0, items: new Map(), status: {segments: [], processes: []},
     kind: "all", detail: null, tab: "metrics",
 };
 
@@ -46,14 +46,15 @@ function takeFamilies(answer, whole) {
     state.items = items;
     if (whole) {
         state.layout = answer.layout;
-        state.cataloguedAt = answer.now;
+        state.lastLayout = answer.layout;
+        state.cataloguedAt = performance.now();
         showChips();
         showList();
     }
 }
 
 function needsCatalogue(layout) {
-    return state.items.size <= MANY || (layout !== state.layout && Date.now() / 1000 > state.cataloguedAt + 10);
+    return state.items.size <= MANY || (layout !== state.layout && performance.now() > state.cataloguedAt + 10000);
 }
 
 async function pollFamilies() {
@@ -104,6 +105,11 @@ function matches(item, words) {
     return kind && words.every(word => text.includes(word));
 }
 
+function searched() {
+    $("list").scrollTop = 0;
+    showList();
+}
+
 function showList() {
     const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = [...state.items.values()].filter(item => matches(item, words));
@@ -147,7 +153,7 @@ function showTiles() {
     tiles.segments.node.classList.toggle("bad", up.length < segments.length);
     const used = sum(segment => segment.used_bytes, up), most = sum(segment => segment.max_bytes, up);
     set(tiles.space, formatNumber(used, "bytes"), "of " + formatNumber(most, "bytes"));
-    set(tiles.poll, formatNumber(state.cost / 1000, "seconds"), "to ask");
+    set(tiles.poll, formatNumber(state.cost / 1000, "seconds"), "");
     const rate = (tile, kind, extra) => {
         const of = families.filter(kind), total = of.reduce((total, item) => total + (item.track.latest || 0), 0);
         if (of.some(item => item.track.length))
@@ -250,7 +256,7 @@ function setPaused(paused) {
 let wake = () => {};
 
 function listen() {
-    $("search").addEventListener("input", showList);
+    $("search").addEventListener("input", searched);
     $("process-search").addEventListener("input", showProcesses);
     $("pause").addEventListener("click", () => setPaused(!state.paused));
     $("theme").addEventListener("click", nextTheme);
@@ -315,7 +321,7 @@ function build() {
         empty: () => state.status.processes.length ? "Nothing matches." : "No process has a slot: none uses live gauges.",
     });
     for (const [key, name] of [["families", "Families"], ["series", "Series"], ["observations", "Observations"],
-                               ["processes", "Processes"], ["segments", "Segments"], ["space", "Space"], ["poll", "Exporter takes"]]) {
+                               ["processes", "Processes"], ["segments", "Segments"], ["space", "Space"], ["poll", "Answers in"]]) {
         tiles[key] = tile(name);
         tiles[key].track = new Track("histogram", SERIES_HISTORY, false);
         $("tiles").append(tiles[key].node);

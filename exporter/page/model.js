@@ -151,6 +151,13 @@ function digits(value) {
     return Number(value.toPrecision(size >= 1000 ? 4 : 3)).toLocaleString("en-US", {maximumFractionDigits: 12});
 }
 
+// With all its digits.
+function exact(raw) {
+    if (typeof raw === "string" && !(raw in WORDS))
+        return BigInt(raw).toLocaleString("en-US");
+    return Number.isInteger(raw) ? raw.toLocaleString("en-US") : formatNumber(toNumber(raw), "");
+}
+
 function scaled(value, step, names) {
     let i = 0;
     while (Math.abs(value) >= step * 0.9995 && i < names.length - 1) {

@@ -27,7 +27,7 @@ function figures(family, raw, track, seriesCount) {
     if (family.type === "gauge" || family.type === "unknown") {
         const value = toNumber(raw.value);
         if (!many)
-            return [formatNumber(value, unit), unit === "timestamp" ? formatAge(Date.now() / 1000 - value) + " ago" : ""];
+            return [formatNumber(value, unit), unit === "timestamp" ? formatAge(state.now - value) + " ago" : ""];
         if (unit === "timestamp")
             return [formatNumber(toNumber(raw.max), unit), "latest of " + digitsOf(seriesCount)];
         return ["Σ " + formatNumber(value, unit), formatNumber(toNumber(raw.min), unit) + " … " + formatNumber(toNumber(raw.max), unit)];
@@ -80,7 +80,10 @@ class Detail {
         this.heat = family.type === "histogram" ? this.chart("heat") : null;
         this.stats = element("dl", {class: "stats"});
         this.filter = element("input", {type: "search", placeholder: "Filter series by label", "aria-label": "Filter series",
-                                        autocomplete: "off", spellcheck: "false", oninput: () => this.list()});
+                                        autocomplete: "off", spellcheck: "false", oninput: () => {
+                                            this.rows.scrollTop = 0;
+                                            this.list();
+                                        }});
         this.order = element("select", {"aria-label": "Order of the series", onchange: () => this.list()},
                              ...[["labels", "by labels"], ["value", distribution ? "by count" : "by value"],
                                  ["rate", "by rate"]].filter(([key]) => key !== "rate" || isRate(family.type))
@@ -215,11 +218,11 @@ class Detail {
                                 "all: " + formatNumber(quantile(family.bounds, all, q), unit)]);
             }
             stats.push(["mean", formatNumber(count ? toNumber(raw.sum) / count : NaN, unit), "of all"],
-                       ["count", digitsOf(count)], ["sum", formatNumber(toNumber(raw.sum), unit)]);
+                       ["count", exact(raw.count)], ["sum", formatNumber(toNumber(raw.sum), unit)]);
         } else if (family.type === "counter") {
             const [, most] = range(track, state.now - state.interval * FAMILY_HISTORY);
             stats.push(["rate", formatRate(track.latest, unit)], ["highest rate", formatRate(most, unit)],
-                       ["total", formatNumber(toNumber(raw.value), unit)]);
+                       ["total", unit ? formatNumber(toNumber(raw.value), unit) : exact(raw.value)]);
         } else {
             const [low, high] = range(track, state.now - state.interval * FAMILY_HISTORY);
             stats.push([this.picked || family.series_count < 2 ? "value" : "sum", formatNumber(toNumber(raw.value), unit)],
@@ -246,7 +249,7 @@ class Detail {
         drawChart(this.canvas, track, state.now, span,
                   value => isRate(family.type) ? formatRate(value, rate) : formatNumber(value, unit), this.pointers.get(this.canvas));
         if (this.heat && track.columns)
-            drawHeatMap(this.heat, track, family.bounds, state.now, span, value => formatNumber(value, unit), this.pointers.get(this.heat));
+            drawHeatMap(this.heat, track, family.bounds, state.now, span, state.interval, value => formatNumber(value, unit), this.pointers.get(this.heat));
     }
 }
 
