@@ -109,7 +109,7 @@ static int verify(int fd, const char *path, struct check_report *report)
 {
     int quiet = 0, copies = 0;
     for (int try = 0; try < TRIES; try++) {
-        struct check_report now;
+        struct check_report now = {.total = 0};
         int stable = 0, code = once(fd, path, &now, &stable);
         if (code) {
             check_report_free(&now);
