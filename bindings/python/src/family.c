@@ -135,8 +135,9 @@ static int try_define(Family *family)
     int error = segment_open(family->segment);
     libshm_family *shm = NULL;
     if (!error) {
-        Py_BEGIN_ALLOW_THREADS error = libshm_family_define(family->segment->shm, &family->metric, &shm);
-        Py_END_ALLOW_THREADS
+        PyThreadState *thread = PyEval_SaveThread();
+        error = libshm_family_define(family->segment->shm, &family->metric, &shm);
+        PyEval_RestoreThread(thread);
     }
     if (!error && family->n_labels == 0) {
         family->shm = shm;
@@ -177,22 +178,19 @@ int family_make_series(Family *family, const char *const *values)
     uint32_t type = family->metric.type;
     int error;
     /* What is got is put back at once: children hold nothing, so idle and removed series can be taken back. */
-    Py_BEGIN_ALLOW_THREADS if (type == LIBSHM_TYPE_COUNTER)
-    {
+    PyThreadState *thread = PyEval_SaveThread();
+    if (type == LIBSHM_TYPE_COUNTER) {
         error = libshm_counter_get(shm, values, &handle.counter);
         libshm_counter_put(&handle.counter);
-    }
-    else if (type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY)
-    {
+    } else if (type == LIBSHM_TYPE_HISTOGRAM || type == LIBSHM_TYPE_SUMMARY) {
         error = libshm_histogram_get(shm, values, &handle.histogram);
         libshm_histogram_put(&handle.histogram);
-    }
-    else
-    {
+    } else {
         error = libshm_gauge_get(shm, values, &handle.gauge);
         libshm_gauge_put(&handle.gauge);
     }
-    Py_END_ALLOW_THREADS return error == LIBSHM_E_OVERFLOW ? 0 : error; /* counted, and visible in the exporter */
+    PyEval_RestoreThread(thread);
+    return error == LIBSHM_E_OVERFLOW ? 0 : error; /* counted, and visible in the exporter */
 }
 
 /* ---- as a Python object ---------------------------------------------------------------------------------------- */

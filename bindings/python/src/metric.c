@@ -34,8 +34,9 @@ static PyObject *metric_remove(PyObject *self, PyObject *const *args, Py_ssize_t
     int error = 0;
     libshm_family *shm = family->shm;
     if (shm) {
-        Py_BEGIN_ALLOW_THREADS error = libshm_series_remove(shm, values);
-        Py_END_ALLOW_THREADS
+        PyThreadState *thread = PyEval_SaveThread();
+        error = libshm_series_remove(shm, values);
+        PyEval_RestoreThread(thread);
     }
     PyMem_Free(values);
     PyObject *key = n_args == 1 ? PyTuple_GetItem(texts, 0) : texts;
@@ -60,8 +61,9 @@ static PyObject *metric_clear(PyObject *self, PyObject *Py_UNUSED(none))
     int error = 0;
     libshm_family *shm = family->shm;
     if (shm) {
-        Py_BEGIN_ALLOW_THREADS error = libshm_family_clear(shm);
-        Py_END_ALLOW_THREADS
+        PyThreadState *thread = PyEval_SaveThread();
+        error = libshm_family_clear(shm);
+        PyEval_RestoreThread(thread);
     }
     PyDict_Clear(family->children);
     if (error)
@@ -80,9 +82,11 @@ static PyObject *metric_reset(PyObject *self, PyObject *Py_UNUSED(none))
         Py_RETURN_NONE;
     const char **values = metric->values;
     int error;
-    Py_BEGIN_ALLOW_THREADS error = libshm_series_remove(shm, values);
-    Py_END_ALLOW_THREADS if (error == 0 || error == LIBSHM_E_NOT_FOUND) error =
-        family_make_series(metric->family, values);
+    PyThreadState *thread = PyEval_SaveThread();
+    error = libshm_series_remove(shm, values);
+    PyEval_RestoreThread(thread);
+    if (error == 0 || error == LIBSHM_E_NOT_FOUND)
+        error = family_make_series(metric->family, values);
     if (error)
         return binding_raise(error);
     Py_RETURN_NONE;
@@ -105,7 +109,8 @@ static PyObject *metric_get(PyObject *self, PyObject *Py_UNUSED(none))
         libshm_gauge gauge;
         libshm_histogram histogram;
     } handle;
-    Py_BEGIN_ALLOW_THREADS
+    PyThreadState *thread = PyEval_SaveThread();
+
     if (type == LIBSHM_TYPE_COUNTER) {
         (void)libshm_counter_get(shm, values, &handle.counter);
         value = libshm_counter_value(&handle.counter);
@@ -119,7 +124,8 @@ static PyObject *metric_get(PyObject *self, PyObject *Py_UNUSED(none))
         value = libshm_gauge_value(&handle.gauge);
         libshm_gauge_put(&handle.gauge);
     }
-    Py_END_ALLOW_THREADS
+    PyEval_RestoreThread(thread);
+
     return distribution ? Py_BuildValue("Kd", (unsigned long long)count, value) : PyFloat_FromDouble(value);
 }
 

@@ -72,8 +72,10 @@ static PyObject *unlink_segment(PyObject *Py_UNUSED(self), PyObject *args, PyObj
                                      &force))
         return NULL;
     const char *path = where ? PyBytes_AsString(where) : NULL;
-    Py_BEGIN_ALLOW_THREADS error = libshm_unlink(path, name, force);
-    Py_END_ALLOW_THREADS Py_XDECREF(where);
+    PyThreadState *thread = PyEval_SaveThread();
+    error = libshm_unlink(path, name, force);
+    PyEval_RestoreThread(thread);
+    Py_XDECREF(where);
     if (error == LIBSHM_E_NOT_FOUND) {
         PyErr_Format(PyExc_FileNotFoundError, "%s", libshm_error_detail());
         return NULL;

@@ -94,11 +94,14 @@ static PyObject *scraper_text(PyObject *self, PyObject *Py_UNUSED(none))
     bool whole;
     if (!enter(scraper))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS scraper->text.size = 0;
+    PyThreadState *thread = PyEval_SaveThread();
+    scraper->text.size = 0;
     scraper->text.failed = false;
     const struct merged *merged = scraper_collect(scraper);
     whole = merged && scraper->encoder->encode(scraper->encoder, merged, scraper->sources, &everything, &scraper->text);
-    Py_END_ALLOW_THREADS if (!leave(scraper, whole)) return NULL;
+    PyEval_RestoreThread(thread);
+    if (!leave(scraper, whole))
+        return NULL;
     return PyBytes_FromStringAndSize(scraper->text.data ? scraper->text.data : "", (Py_ssize_t)scraper->text.size);
 }
 
@@ -108,8 +111,10 @@ static PyObject *scraper_list(PyObject *self, PyObject *Py_UNUSED(none))
     const struct merged *merged;
     if (!enter(scraper))
         return NULL;
-    Py_BEGIN_ALLOW_THREADS merged = scraper_collect(scraper);
-    Py_END_ALLOW_THREADS PyObject *families = merged ? scraper_families(scraper, merged) : NULL;
+    PyThreadState *thread = PyEval_SaveThread();
+    merged = scraper_collect(scraper);
+    PyEval_RestoreThread(thread);
+    PyObject *families = merged ? scraper_families(scraper, merged) : NULL;
     if (!leave(scraper, merged != NULL))
         Py_CLEAR(families);
     return families;

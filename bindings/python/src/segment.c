@@ -65,8 +65,10 @@ int segment_open(Segment *segment)
         .max_bytes = segment->max_bytes,
     };
     const char *text = PyBytes_AsString(name);
-    Py_BEGIN_ALLOW_THREADS error = libshm_open(text, &options, &shm);
-    Py_END_ALLOW_THREADS Py_DECREF(name);
+    PyThreadState *thread = PyEval_SaveThread();
+    error = libshm_open(text, &options, &shm);
+    PyEval_RestoreThread(thread);
+    Py_DECREF(name);
     Py_XDECREF(directory);
     if (error)
         return error;
@@ -94,8 +96,9 @@ static PyObject *on_open_segment(PyObject *self, int (*function)(libshm_segment 
     Segment *segment = (Segment *)self;
     int error = segment_open(segment);
     if (!error) {
-        Py_BEGIN_ALLOW_THREADS error = function(segment->shm);
-        Py_END_ALLOW_THREADS
+        PyThreadState *thread = PyEval_SaveThread();
+        error = function(segment->shm);
+        PyEval_RestoreThread(thread);
     }
     if (error)
         return binding_raise(error);
