@@ -13,6 +13,7 @@
  *             LIVE       live gauges
  *             GROUP      families with cells in its page group
  *             ANYTHING   whatever: it is only survived
+ *   (A table whose root or count is out of bounds makes a reader refuse the whole segment, whichever table it is.)
  *   found   whether shm-check finds it: ALWAYS, whatever the wrong value; OUTSIDE, if the value cannot be right (the
  *           maximum); NEVER, where any value could be right
  *
@@ -60,10 +61,10 @@
     X(libshm_header, tables[LIBSHM_TABLE_FAMILIES].count, 4, U, ANYTHING, ALWAYS)                                      \
     X(libshm_header, tables[LIBSHM_TABLE_SERIES].root, 4, P, ANYTHING, ALWAYS)                                         \
     X(libshm_header, tables[LIBSHM_TABLE_SERIES].count, 4, U, ANYTHING, ALWAYS)                                        \
-    X(libshm_header, tables[LIBSHM_TABLE_SLOTS].root, 4, P, LIVE, ALWAYS)                                              \
-    X(libshm_header, tables[LIBSHM_TABLE_SLOTS].count, 4, U, LIVE, OUTSIDE)                                            \
-    X(libshm_header, tables[LIBSHM_TABLE_ATTACHES].root, 4, P, NOTHING, ALWAYS)                                        \
-    X(libshm_header, tables[LIBSHM_TABLE_ATTACHES].count, 4, U, NOTHING, OUTSIDE)                                      \
+    X(libshm_header, tables[LIBSHM_TABLE_SLOTS].root, 4, P, ANYTHING, ALWAYS)                                          \
+    X(libshm_header, tables[LIBSHM_TABLE_SLOTS].count, 4, U, ANYTHING, OUTSIDE)                                        \
+    X(libshm_header, tables[LIBSHM_TABLE_ATTACHES].root, 4, P, ANYTHING, ALWAYS)                                       \
+    X(libshm_header, tables[LIBSHM_TABLE_ATTACHES].count, 4, U, ANYTHING, OUTSIDE)                                     \
     X(libshm_header, index_page, 4, P, NOTHING, ALWAYS)                                                                \
     X(libshm_header, index_log2, 4, U, NOTHING, ALWAYS)                                                                \
     X(libshm_header, per_cpu_bytes, 8, U, NOTHING, ALWAYS)                                                             \
