@@ -27,7 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(os.path.dirname(HERE))
 BUILD = os.environ.get("BUILD", os.path.join(SOURCE, "build"))
 BATCH = 100
-SECONDS = 20
+SECONDS = 60
 MEMORY = 1 << 30  # a huge count must not become a huge allocation
 
 failed = {}
