@@ -12,10 +12,13 @@
 #include "segments.h"
 #include "self.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 struct collector {
     const struct options *options;
@@ -35,13 +38,12 @@ struct collector {
     /* the scrapes that wait */
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
+    int wake; /* eventfd */
     struct scrape *waiting;
     bool stopping;
 };
 
-struct collector *collector_new(const char *directory, const struct options *options,
-                                const struct statistics *statistics)
+struct collector *collector_new(const struct options *options, const struct statistics *statistics)
 {
     struct collector *collector = calloc(1, sizeof *collector);
     if (!collector)
@@ -50,13 +52,14 @@ struct collector *collector_new(const char *directory, const struct options *opt
     collector->statistics = statistics;
     collector->last_seconds = -1;
     pthread_mutex_init(&collector->mutex, NULL);
-    pthread_cond_init(&collector->wake, NULL);
+    collector->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     body_pool_init(&collector->pool);
-    collector->segments = segments_new(directory, options->names, options->n_names);
-    collector->self = self_new(directory);
+    collector->segments = segments_new(&options->scope);
+    collector->self = self_new(&options->scope);
     collector->merger = merger_new();
     collector->compressor = compressor_new();
-    if (!collector->segments || !collector->self || !collector->merger || !collector->compressor) {
+    if (collector->wake < 0 || !collector->segments || !collector->self || !collector->merger ||
+        !collector->compressor) {
         collector_free(collector);
         return NULL;
     }
@@ -76,7 +79,8 @@ void collector_free(struct collector *collector)
     self_free(collector->self);
     segments_free(collector->segments);
     body_pool_destroy(&collector->pool);
-    pthread_cond_destroy(&collector->wake);
+    if (collector->wake >= 0)
+        close(collector->wake);
     pthread_mutex_destroy(&collector->mutex);
     free(collector->sources);
     free(collector);
@@ -163,7 +167,7 @@ static const struct merged *collect(struct collector *collector)
     const struct self_status status = {
         .statistics = collector->statistics,
         .ignored = segments_ignored(collector->segments),
-        .directory_readable = segments_directory_readable(collector->segments),
+        .readable = segments_directories_readable(collector->segments),
         .families = merged->n_families,
         .series = count_series(collector, merged),
         .conflicting_families = merged->n_conflicts,
@@ -292,22 +296,50 @@ static void answer(struct collector *collector, struct scrape *scrapes)
 
 /* ---- the thread ------------------------------------------------------------------------------------------------ */
 
+#define SETTLE_SECONDS 1 /* between two looks for the sake of the directories alone */
+
+static void wake(const struct collector *collector)
+{
+    const uint64_t one = 1;
+    if (write(collector->wake, &one, sizeof one) < 0) {
+        /* it is awake already */
+    }
+}
+
+/* Until a scrape may have come, or something has happened in a directory: then true. */
+static bool wait_for_work(const struct collector *collector, time_t last_look)
+{
+    struct timespec now;
+    uint64_t count;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    const bool early = now.tv_sec - last_look < SETTLE_SECONDS;
+    struct pollfd ready[] = {{.fd = collector->wake, .events = POLLIN},
+                             {.fd = early ? -1 : segments_fd(collector->segments), .events = POLLIN}};
+    poll(ready, 2, early ? SETTLE_SECONDS * 1000 : -1);
+    if (read(collector->wake, &count, sizeof count) < 0) {
+        /* nobody woke us, or a signal did */
+    }
+    return ready[1].revents != 0;
+}
+
 static void *run(void *argument)
 {
     struct collector *collector = argument;
-    pthread_mutex_lock(&collector->mutex);
-    for (;;) {
-        while (!collector->waiting && !collector->stopping)
-            pthread_cond_wait(&collector->wake, &collector->mutex);
+    struct timespec look = {0};
+    for (bool stopping = false; !stopping;) {
+        const bool changed = wait_for_work(collector, look.tv_sec);
+        pthread_mutex_lock(&collector->mutex);
         struct scrape *scrapes = collector->waiting;
         collector->waiting = NULL;
-        if (!scrapes)
-            break;
+        stopping = collector->stopping;
         pthread_mutex_unlock(&collector->mutex);
-        answer(collector, scrapes);
-        pthread_mutex_lock(&collector->mutex);
+        if (scrapes)
+            answer(collector, scrapes);
+        else if (changed && !stopping && !collect(collector))
+            log_event(LOG_ERROR, "out of memory", NULL);
+        if (scrapes || changed)
+            clock_gettime(CLOCK_MONOTONIC, &look);
     }
-    pthread_mutex_unlock(&collector->mutex);
     return NULL;
 }
 
@@ -325,7 +357,7 @@ bool collector_submit(struct collector *collector, struct scrape *scrape)
     if (accepted) {
         scrape->next = collector->waiting;
         collector->waiting = scrape;
-        pthread_cond_signal(&collector->wake);
+        wake(collector);
     }
     pthread_mutex_unlock(&collector->mutex);
     return accepted;
@@ -335,7 +367,7 @@ void collector_stop(struct collector *collector)
 {
     pthread_mutex_lock(&collector->mutex);
     collector->stopping = true;
-    pthread_cond_signal(&collector->wake);
+    wake(collector);
     pthread_mutex_unlock(&collector->mutex);
     pthread_join(collector->thread, NULL);
 }

@@ -2,6 +2,9 @@
  *
  * The collector: one thread that owns the segments and makes the bodies of scrapes.
  *
+ * It looks at the segments for each scrape, and when something happens in a directory: what has gone is let go even if
+ * nobody scrapes.
+ *
  * Scrapes that wait when it becomes free are answered together: segments are read once, and each body (of a format, a
  * coding, a selection) is made once.
  * A scrape that arrives while a body is being made gets the next one, so what it is told was never read before it
@@ -31,9 +34,8 @@ struct scrape {
 };
 
 struct collector;
-/* `directory`, `options` and `statistics` must live as long. NULL: out of memory. */
-struct collector *collector_new(const char *directory, const struct options *options,
-                                const struct statistics *statistics);
+/* `options` and `statistics` must live as long. NULL: out of memory. */
+struct collector *collector_new(const struct options *options, const struct statistics *statistics);
 /* Looks for segments once, then starts the thread. False: it could not be started. */
 bool collector_start(struct collector *collector);
 /* False: the collector has been stopped, `done` will not be called. Any thread. */

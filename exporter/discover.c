@@ -4,39 +4,53 @@
 #define _GNU_SOURCE
 #include "discover.h"
 #include "log.h"
+#include "watch.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-const char *const ignored_names[IGNORED_REASONS] = {"name", "type", "surplus", "content"};
+const char *const ignored_names[IGNORED_REASONS] = {"name", "type", "pattern", "duplicate", "surplus", "content"};
+
+bool segment_name_valid(const char *name)
+{
+    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    size_t length = strlen(name);
+    return length >= 1 && length <= 64 && strchr(first, name[0]) &&
+           1 + strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
+}
 
 #define MAX_NOTED 1024u /* names remembered as logged */
 
 struct discovery {
-    const char *directory;
-    const char *const *names;
-    size_t n_names;
+    const struct scope *scope;
+    struct watch *watch;
+    bool listed; /* `result` is what there was when `watch` was last asked */
     struct discovered result;
     size_t capacity;
     uint64_t noted[MAX_NOTED]; /* hashes of names that were logged, for as long as they are there */
     bool noted_again[MAX_NOTED];
     size_t n_noted;
-    int last_error; /* of opening the directory */
+    int last_error[DIRECTORIES_MAX]; /* of opening the directory */
 };
 
-struct discovery *discovery_new(const char *directory, const char *const *names, size_t n_names)
+struct discovery *discovery_new(const struct scope *scope)
 {
     struct discovery *discovery = calloc(1, sizeof *discovery);
-    if (discovery) {
-        discovery->directory = directory;
-        discovery->names = names;
-        discovery->n_names = n_names;
+    struct watch *watch = watch_new(scope->directories, scope->n_directories);
+    if (!discovery || !watch) {
+        free(discovery);
+        watch_free(watch);
+        return NULL;
     }
+    discovery->scope = scope;
+    discovery->watch = watch;
     return discovery;
 }
 
@@ -44,11 +58,17 @@ void discovery_free(struct discovery *discovery)
 {
     if (!discovery)
         return;
+    watch_free(discovery->watch);
     free(discovery->result.files);
     free(discovery);
 }
 
-static bool add_file(struct discovery *discovery, const char *name, const struct stat *status)
+int discovery_fd(const struct discovery *discovery)
+{
+    return watch_fd(discovery->watch);
+}
+
+static bool add_file(struct discovery *discovery, size_t directory, const char *name, const struct stat *status)
 {
     struct discovered *result = &discovery->result;
     if (result->n_files == discovery->capacity) {
@@ -60,7 +80,7 @@ static bool add_file(struct discovery *discovery, const char *name, const struct
         discovery->capacity = capacity;
     }
     struct discovered_file *file = &result->files[result->n_files++];
-    *file = (struct discovered_file){.exists = status != NULL};
+    *file = (struct discovered_file){.directory = directory, .exists = status != NULL};
     if (status)
         file->status = *status;
     snprintf(file->name, sizeof file->name, "%s", name);
@@ -75,15 +95,18 @@ static uint64_t hash_name(const char *name)
     return hash;
 }
 
-static void ignore(struct discovery *discovery, const char *name, enum ignored reason)
+static void ignore(struct discovery *discovery, size_t directory, const char *name, enum ignored reason)
 {
     static const char *const texts[] = {
         [IGNORED_NAME] = "not a segment's name",
         [IGNORED_TYPE] = "not a regular file",
+        [IGNORED_DUPLICATE] = "a directory before this one has a file of that name",
         [IGNORED_SURPLUS] = "too many files",
     };
     discovery->result.ignored[reason]++;
-    const uint64_t hash = hash_name(name);
+    if (reason == IGNORED_PATTERN) /* as was asked for */
+        return;
+    const uint64_t hash = hash_name(name) + directory;
     for (size_t i = 0; i < discovery->n_noted; i++) {
         if (discovery->noted[i] == hash) {
             discovery->noted_again[i] = true;
@@ -94,8 +117,8 @@ static void ignore(struct discovery *discovery, const char *name, enum ignored r
         return;
     discovery->noted_again[discovery->n_noted] = true;
     discovery->noted[discovery->n_noted++] = hash;
-    log_event(LOG_INFO, "file passed over", "directory", discovery->directory, "file", name, "reason", texts[reason],
-              NULL);
+    log_event(LOG_INFO, "file passed over", "directory", discovery->scope->directories[directory], "file", name,
+              "reason", texts[reason], NULL);
 }
 
 /* A name that has gone is logged anew when it comes back. */
@@ -109,83 +132,123 @@ static void forget_gone(struct discovery *discovery)
     memset(discovery->noted_again, 0, sizeof discovery->noted_again);
 }
 
-static void report_directory(struct discovery *discovery, int error)
+static void report_directory(struct discovery *discovery, size_t directory, int error)
 {
-    if (error == discovery->last_error)
+    if (error == discovery->last_error[directory])
         return;
-    discovery->last_error = error;
+    discovery->last_error[directory] = error;
+    const char *path = discovery->scope->directories[directory];
     if (error)
-        log_event(LOG_WARN, "cannot read the directory of the segments", "directory", discovery->directory, "reason",
-                  strerror(error), NULL);
+        log_event(LOG_WARN, "cannot read the directory of the segments", "directory", path, "reason", strerror(error),
+                  NULL);
     else
-        log_event(LOG_INFO, "the directory of the segments can be read now", "directory", discovery->directory, NULL);
+        log_event(LOG_INFO, "the directory of the segments can be read now", "directory", path, NULL);
 }
 
-static bool look_at(struct discovery *discovery, int directory, const char *name, bool named)
+static bool matches(const struct patterns *patterns, const char *name)
+{
+    for (size_t i = 0; i < patterns->n; i++)
+        if (fnmatch(patterns->items[i], name, 0) == 0)
+            return true;
+    return false;
+}
+
+static bool look_at(struct discovery *discovery, size_t directory, int fd, const char *name)
 {
     struct stat status;
-    if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
-        return named ? add_file(discovery, name, NULL) : true;
-    if (!S_ISREG(status.st_mode)) {
-        ignore(discovery, name, IGNORED_TYPE);
-        return named ? add_file(discovery, name, NULL) : true;
-    }
-    if (discovery->result.n_files == DISCOVER_MAX_FILES) {
-        ignore(discovery, name, IGNORED_SURPLUS);
+    if (fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return true;
-    }
-    return add_file(discovery, name, &status);
+    if (!S_ISREG(status.st_mode))
+        ignore(discovery, directory, name, IGNORED_TYPE);
+    else if (discovery->result.n_files == DISCOVER_MAX_FILES)
+        ignore(discovery, directory, name, IGNORED_SURPLUS);
+    else
+        return add_file(discovery, directory, name, &status);
+    return true;
 }
 
-static bool look_at_all(struct discovery *discovery, DIR *listing)
+static bool look_at_all(struct discovery *discovery, size_t directory, DIR *listing)
 {
-    for (struct dirent *entry; (entry = readdir(listing));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+    const struct scope *scope = discovery->scope;
+    bool whole = true;
+    for (struct dirent *entry; whole && (entry = readdir(listing));) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
             continue;
-        if (!segment_name_valid(entry->d_name))
-            ignore(discovery, entry->d_name, IGNORED_NAME);
-        else if (!look_at(discovery, dirfd(listing), entry->d_name, false))
-            return false;
+        if (!segment_name_valid(name))
+            ignore(discovery, directory, name, IGNORED_NAME);
+        else if ((scope->include.n && !matches(&scope->include, name)) || matches(&scope->exclude, name))
+            ignore(discovery, directory, name, IGNORED_PATTERN);
+        else
+            whole = look_at(discovery, directory, dirfd(listing), name);
     }
-    return true;
+    return whole;
+}
+
+/* To look for names, the right to search the directory is enough; to list it, it must be readable. */
+static bool look_into(struct discovery *discovery, size_t directory)
+{
+    const struct scope *scope = discovery->scope;
+    const char *path = scope->directories[directory];
+    DIR *listing = scope->n_names ? NULL : opendir(path);
+    int fd = listing ? dirfd(listing) : scope->n_names ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    report_directory(discovery, directory, fd < 0 ? errno : 0);
+    discovery->result.readable[directory] = fd >= 0;
+    bool whole = listing ? look_at_all(discovery, directory, listing) : true;
+    for (size_t i = 0; fd >= 0 && whole && i < scope->n_names; i++)
+        whole = look_at(discovery, directory, fd, scope->names[i]);
+    if (listing)
+        closedir(listing);
+    else if (fd >= 0)
+        close(fd);
+    return whole;
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct discovered_file *)a)->name, ((const struct discovered_file *)b)->name);
+    const struct discovered_file *x = a, *y = b;
+    const int order = strcmp(x->name, y->name);
+    if (order)
+        return order;
+    if (x->exists != y->exists)
+        return x->exists ? -1 : 1;
+    return x->directory < y->directory ? -1 : x->directory > y->directory;
 }
 
-/* To look for names, the right to search the directory is enough; to list it, it must be readable. */
-static int open_directory(const struct discovery *discovery, DIR **listing)
+/* Of each name the first. */
+static void drop_duplicates(struct discovery *discovery)
 {
-    *listing = NULL;
-    if (discovery->n_names)
-        return open(discovery->directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    *listing = opendir(discovery->directory);
-    return *listing ? dirfd(*listing) : -1;
+    struct discovered *result = &discovery->result;
+    size_t kept = 0;
+    for (size_t i = 0; i < result->n_files; i++) {
+        if (!kept || strcmp(result->files[kept - 1].name, result->files[i].name) != 0)
+            result->files[kept++] = result->files[i];
+        else if (result->files[i].exists)
+            ignore(discovery, result->files[i].directory, result->files[i].name, IGNORED_DUPLICATE);
+    }
+    result->n_files = kept;
 }
 
 const struct discovered *discover(struct discovery *discovery)
 {
+    const struct scope *scope = discovery->scope;
     struct discovered *result = &discovery->result;
+    const bool changed = watch_changed(discovery->watch);
+    if (!changed && discovery->listed)
+        return result;
+    discovery->listed = false;
     result->n_files = 0;
     memset(result->ignored, 0, sizeof result->ignored);
-    DIR *listing;
-    int directory = open_directory(discovery, &listing);
-    report_directory(discovery, directory < 0 ? errno : 0);
-    result->directory_readable = directory >= 0;
-    bool whole = listing ? look_at_all(discovery, listing) : true;
-    for (size_t i = 0; whole && i < discovery->n_names; i++)
-        whole = directory < 0 ? add_file(discovery, discovery->names[i], NULL)
-                              : look_at(discovery, directory, discovery->names[i], true);
-    if (listing)
-        closedir(listing);
-    else if (directory >= 0)
-        close(directory);
-    forget_gone(discovery);
-    if (!whole)
-        return NULL;
+    for (size_t i = 0; i < scope->n_directories; i++)
+        if (!look_into(discovery, i))
+            return NULL;
+    for (size_t i = 0; i < scope->n_names; i++) /* listed in any case */
+        if (!add_file(discovery, 0, scope->names[i], NULL))
+            return NULL;
     if (result->n_files)
         qsort(result->files, result->n_files, sizeof *result->files, by_name);
+    drop_duplicates(discovery);
+    forget_gone(discovery);
+    discovery->listed = true;
     return result;
 }

@@ -6,6 +6,7 @@
 #include "catalogue.h"
 #include "http_internal.h"
 #include "negotiate.h"
+#include "sd.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -104,6 +105,7 @@ static void add_page_headers(const struct request *request, struct MHD_Response 
 static enum MHD_Result reply_metrics(const struct http *http, struct request *request)
 {
     struct body *body = request->scrape.body;
+    http_progress(request->connection); /* until now it was us who took the time */
     if (!body)
         return reply_busy(http, request, "The metrics could not be had in time.\n");
     request->scrape.body = NULL; /* the response's now */
@@ -237,6 +239,24 @@ static enum MHD_Result reply_page(const struct http *http, struct request *reque
     return reply(http, request, unchanged ? ANSWER_NOT_MODIFIED : ANSWER_OK, response, "text/html; charset=utf-8");
 }
 
+/* ---- service discovery ----------------------------------------------------------------------------------------- */
+
+static enum MHD_Result reply_targets(const struct http *http, struct request *request)
+{
+    const char *host = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    if (!host || !sd_host_valid(host))
+        return reply_text(http, request, ANSWER_BAD_REQUEST, "The header field Host must name this server.\n");
+    struct buffer targets = {0};
+    struct catalogue *catalogue = catalogue_get();
+    sd_targets(&targets, host, http->options->telemetry_path, request->web->tls ? "https" : "http", catalogue);
+    catalogue_put(catalogue);
+    struct MHD_Response *response =
+        targets.failed ? NULL : MHD_create_response_from_buffer(targets.size, targets.data, MHD_RESPMEM_MUST_FREE);
+    if (!response)
+        buffer_free(&targets);
+    return reply(http, request, ANSWER_OK, response, "application/json");
+}
+
 /* ---- requests -------------------------------------------------------------------------------------------------- */
 
 static enum MHD_Result route(struct http *http, struct request *request, const char *path)
@@ -251,6 +271,8 @@ static enum MHD_Result route(struct http *http, struct request *request, const c
         return begin_metrics(http, request, FORMAT_JSON_FAMILIES);
     if (strcmp(path, "/api/v1/series") == 0)
         return begin_metrics(http, request, FORMAT_JSON_SERIES);
+    if (strcmp(path, "/sd") == 0)
+        return reply_targets(http, request);
     if (strcmp(path, "/-/healthy") == 0)
         return reply_text(http, request, ANSWER_OK, "Healthy.\n");
     if (strcmp(path, "/-/ready") == 0)

@@ -57,32 +57,33 @@ static void raise_file_limit(void)
     }
 }
 
-static bool find_directory(const struct options *options, char path[PATH_MAX])
+/* The library's rule, unless the command line has a directory. */
+static bool find_directory(struct options *options, char path[PATH_MAX])
 {
     char warning[256] = "";
-    if (options->directory) {
-        const size_t length = strlen(options->directory);
-        if (length >= PATH_MAX - 128) {
-            fprintf(stderr, "shm-exporter: --shm.dir: the path is too long\n");
-            return false;
-        }
-        memcpy(path, options->directory, length + 1);
-    } else if (libshm_directory(path, PATH_MAX - 128, warning, sizeof warning) != 0) {
+    if (options->scope.n_directories)
+        return true;
+    if (libshm_directory(path, PATH_MAX - 128, warning, sizeof warning) != 0) {
         fprintf(stderr, "shm-exporter: no directory of segments: %s\n", libshm_error_detail());
         return false;
     }
+    options->scope.directories[options->scope.n_directories++] = path;
     if (*warning)
         log_event(LOG_WARN, "directory of the segments", "directory", path, "warning", warning, NULL);
     return true;
 }
 
-static void log_start(const struct options *options, const char *directory)
+static void log_start(const struct options *options)
 {
-    struct buffer names = {0};
-    for (size_t i = 0; i < options->n_names; i++)
-        buffer_printf(&names, "%s%s", i ? " " : "", options->names[i]);
-    log_event(LOG_INFO, "starting", "version", LIBSHM_VERSION, "directory", directory, "segments",
-              options->n_names ? buffer_string(&names) : "all", NULL);
+    const struct scope *scope = &options->scope;
+    struct buffer directories = {0}, names = {0};
+    for (size_t i = 0; i < scope->n_directories; i++)
+        buffer_printf(&directories, "%s%s", i ? " " : "", scope->directories[i]);
+    for (size_t i = 0; i < scope->n_names; i++)
+        buffer_printf(&names, "%s%s", i ? " " : "", scope->names[i]);
+    log_event(LOG_INFO, "starting", "version", LIBSHM_VERSION, "directory", buffer_string(&directories), "segments",
+              scope->n_names ? buffer_string(&names) : "all", NULL);
+    buffer_free(&directories);
     buffer_free(&names);
 }
 
@@ -145,15 +146,15 @@ static bool run(const struct options *options, const struct web *web, struct col
     return true;
 }
 
-static int serve(const struct options *options, const char *directory)
+static int serve(const struct options *options)
 {
     static struct statistics statistics;
     struct listeners listeners = {.n = 0};
     sigset_t signals;
     block_signals(&signals);
     raise_file_limit();
-    log_start(options, directory);
-    struct collector *collector = collector_new(directory, options, &statistics);
+    log_start(options);
+    struct collector *collector = collector_new(options, &statistics);
     bool well = collector && guard_install();
     if (!well)
         log_event(LOG_ERROR, "out of memory", NULL);
@@ -194,7 +195,7 @@ int main(int argc, char **argv)
         break;
     default:
         log_set(options.log_level, options.log_format);
-        status = find_directory(&options, directory) ? serve(&options, directory) : EXIT_FAILURE;
+        status = find_directory(&options, directory) ? serve(&options) : EXIT_FAILURE;
     }
     options_free(&options);
     return status;

@@ -5,6 +5,7 @@
 #include "buffer.h"
 #include "listen.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static bool take_request_timeout(struct options *options, const char *value, cha
 
 static bool take_telemetry_path(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
-    static const char *const taken[] = {"/-/healthy", "/-/ready"};
+    static const char *const taken[] = {"/-/healthy", "/-/ready", "/sd"};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
         if (strcmp(value, taken[i]) == 0) {
             snprintf(error, OPTIONS_ERROR_MAX, "--web.telemetry-path: %s has another use", value);
@@ -115,8 +116,36 @@ static bool take_directory(struct options *options, const char *value, char erro
         snprintf(error, OPTIONS_ERROR_MAX, "--shm.dir: needs a directory");
         return false;
     }
-    options->directory = value;
+    if (options->scope.n_directories == DIRECTORIES_MAX) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--shm.dir: at most %u of them", DIRECTORIES_MAX);
+        return false;
+    }
+    if (strlen(value) >= PATH_MAX - 128) {
+        snprintf(error, OPTIONS_ERROR_MAX, "--shm.dir: the path is too long");
+        return false;
+    }
+    options->scope.directories[options->scope.n_directories++] = value;
     return true;
+}
+
+static bool take_pattern(const char *flag, const char *value, struct patterns *patterns, char error[OPTIONS_ERROR_MAX])
+{
+    if (patterns->n == PATTERNS_MAX || !*value) {
+        snprintf(error, OPTIONS_ERROR_MAX, "%s: needs a pattern, at most %u of them", flag, PATTERNS_MAX);
+        return false;
+    }
+    patterns->items[patterns->n++] = value;
+    return true;
+}
+
+static bool take_include(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    return take_pattern("--shm.include", value, &options->scope.include, error);
+}
+
+static bool take_exclude(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    return take_pattern("--shm.exclude", value, &options->scope.exclude, error);
 }
 
 static bool take_segment_label(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
@@ -181,9 +210,14 @@ static const struct flag {
     {"--web.openmetrics-created", NULL, "In OpenMetrics, say with a sample _created when each series began.",
      take_created, OPTIONS_RUN},
     {"--shm.dir", "DIR",
-     "Directory of the segments. Default: $LIBSHM_DIR, /run/libshm, $XDG_RUNTIME_DIR/libshm, /dev/shm/libshm-UID: the "
+     "Directory of the segments; may be given several times. Default: $LIBSHM_DIR, /run/libshm, "
+     "$XDG_RUNTIME_DIR/libshm, /dev/shm/libshm-UID: the "
      "first that applies.",
      take_directory, OPTIONS_RUN},
+    {"--shm.include", "PATTERN", "Serve only segments whose names match a shell pattern; may be given several times.",
+     take_include, OPTIONS_RUN},
+    {"--shm.exclude", "PATTERN", "Do not serve segments whose names match; may be given several times.", take_exclude,
+     OPTIONS_RUN},
     {"--shm.segment-label", "WHEN",
      "Label every series with its segment: always, never, or auto, which is always unless one segment was named. "
      "Default auto.",
@@ -203,14 +237,6 @@ static const struct flag *find_flag(const char *text, size_t length)
     return NULL;
 }
 
-bool segment_name_valid(const char *name)
-{
-    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
-    size_t length = strlen(name);
-    return length >= 1 && length <= 64 && strchr(first, name[0]) &&
-           1 + strspn(name + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-") == length;
-}
-
 static bool take_name(struct options *options, const char *name, char error[OPTIONS_ERROR_MAX])
 {
     if (!segment_name_valid(name)) {
@@ -219,10 +245,10 @@ static bool take_name(struct options *options, const char *name, char error[OPTI
                  name, strchr(name, '/') ? "; the directory goes into --shm.dir" : "");
         return false;
     }
-    for (size_t i = 0; i < options->n_names; i++)
+    for (size_t i = 0; i < options->scope.n_names; i++)
         if (strcmp(options->names[i], name) == 0)
             return true;
-    options->names[options->n_names++] = name;
+    options->names[options->scope.n_names++] = name;
     return true;
 }
 
@@ -241,6 +267,7 @@ enum options_result options_parse(int argc, char **argv, struct options *options
         snprintf(error, OPTIONS_ERROR_MAX, "out of memory");
         return OPTIONS_ERROR;
     }
+    options->scope.names = options->names;
     bool only_names = false;
     for (int i = 1; i < argc; i++) {
         const char *argument = argv[i];
@@ -322,6 +349,6 @@ void options_help(struct buffer *out)
 bool options_add_segment_label(const struct options *options)
 {
     if (options->segment_label == SEGMENT_LABEL_AUTO)
-        return options->n_names != 1;
+        return options->scope.n_names != 1;
     return options->segment_label == SEGMENT_LABEL_ALWAYS;
 }

@@ -4,6 +4,7 @@
 #ifndef EXPORTER_OPTIONS_H
 #define EXPORTER_OPTIONS_H
 
+#include "discover.h"
 #include "log.h"
 
 #include <stdbool.h>
@@ -18,8 +19,8 @@ enum segment_label {
 };
 
 struct options {
-    const char **names; /* segments named on the command line; none: all of the directory */
-    size_t n_names;
+    const char **names; /* what `scope` has of them */
+    struct scope scope; /* no directory: the library's rule */
     const char *listen_addresses[LISTENERS_MAX];
     size_t n_listen_addresses; /* at least one, unless systemd_socket */
     bool systemd_socket;       /* listen on what systemd hands over */
@@ -27,9 +28,8 @@ struct options {
     unsigned request_seconds; /* for a request to come in, and for a response to be taken */
     const char *telemetry_path;
     const char *web_config_file; /* NULL: none */
-    size_t max_requests; /* for metrics at a time; 0: no limit */
+    size_t max_requests;         /* for metrics at a time; 0: no limit */
     bool openmetrics_created;
-    const char *directory; /* NULL: the library's rule */
     enum segment_label segment_label;
     enum log_level log_level;
     enum log_format log_format;
@@ -55,8 +55,5 @@ void options_help(struct buffer *out);
 
 /* Does every series get a label `segment`? */
 bool options_add_segment_label(const struct options *options);
-
-/* [A-Za-z0-9_][A-Za-z0-9_.-]{0,63} */
-bool segment_name_valid(const char *name);
 
 #endif

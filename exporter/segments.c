@@ -12,26 +12,24 @@
 #include <time.h>
 
 struct segments {
-    const char *directory;
+    const struct scope *scope;
     struct discovery *discovery;
-    bool named;
     struct segment **all; /* sorted by name, foreign ones included */
     size_t n_all;
     const struct segment **list; /* without those */
     size_t n_list;
     size_t ignored[IGNORED_REASONS];
-    bool directory_readable;
+    bool readable[DIRECTORIES_MAX];
     uint64_t last_identity;
 };
 
-struct segments *segments_new(const char *directory, const char *const *names, size_t n_names)
+struct segments *segments_new(const struct scope *scope)
 {
     struct segments *segments = calloc(1, sizeof *segments);
     if (!segments)
         return NULL;
-    segments->directory = directory;
-    segments->named = n_names != 0;
-    segments->discovery = discovery_new(directory, names, n_names);
+    segments->scope = scope;
+    segments->discovery = discovery_new(scope);
     if (!segments->discovery) {
         free(segments);
         return NULL;
@@ -62,8 +60,9 @@ static void free_segment(struct segment *segment)
     free(segment);
 }
 
-static struct segment *new_segment(const char *directory, const char *name)
+static struct segment *new_segment(const struct scope *scope, const struct discovered_file *file)
 {
+    const char *directory = scope->directories[file->directory], *name = file->name;
     struct segment *segment = calloc(1, sizeof *segment);
     size_t size = strlen(directory) + 1 + strlen(name) + 1;
     char *path = malloc(size);
@@ -75,6 +74,7 @@ static struct segment *new_segment(const char *directory, const char *name)
     snprintf(path, size, "%s/%s", directory, name);
     snprintf(segment->name, sizeof segment->name, "%s", name);
     segment->path = path;
+    segment->directory = file->directory;
     return segment;
 }
 
@@ -203,10 +203,11 @@ static bool match(struct segments *segments, const struct discovered *found)
         while (at < segments->n_all && strcmp(segments->all[at]->name, found->files[i].name) < 0)
             at++;
         old = at;
-        const bool known = at < segments->n_all && strcmp(segments->all[at]->name, found->files[i].name) == 0;
+        const bool known = at < segments->n_all && strcmp(segments->all[at]->name, found->files[i].name) == 0 &&
+                           segments->all[at]->directory == found->files[i].directory;
         if (known)
             continue;
-        all[i] = new_segment(segments->directory, found->files[i].name);
+        all[i] = new_segment(segments->scope, &found->files[i]);
         whole = all[i] != NULL;
         if (whole)
             all[i]->error = GUARD_FAULT; /* not served so far: the first snapshot is news */
@@ -225,6 +226,8 @@ static bool match(struct segments *segments, const struct discovered *found)
             gone(segments->all[old++]);
         if (!all[i])
             all[i] = segments->all[old++];
+        else if (old < segments->n_all && strcmp(segments->all[old]->name, found->files[i].name) == 0)
+            gone(segments->all[old++]); /* it was in another directory */
     }
     while (old < segments->n_all)
         gone(segments->all[old++]);
@@ -243,13 +246,13 @@ bool segments_refresh(struct segments *segments)
     if (!found || !match(segments, found))
         return false;
     memcpy(segments->ignored, found->ignored, sizeof segments->ignored);
-    segments->directory_readable = found->directory_readable;
+    memcpy(segments->readable, found->readable, sizeof segments->readable);
     for (size_t i = 0; i < segments->n_all; i++) {
         struct segment *segment = segments->all[i];
         refresh_segment(segment, &found->files[i], &segments->last_identity);
         if (segment->foreign)
             segments->ignored[IGNORED_NOT_SEGMENT]++;
-        if (!segment->foreign || segments->named)
+        if (!segment->foreign || segments->scope->n_names)
             segments->list[segments->n_list++] = segment;
     }
     return true;
@@ -278,7 +281,12 @@ const size_t *segments_ignored(const struct segments *segments)
     return segments->ignored;
 }
 
-bool segments_directory_readable(const struct segments *segments)
+const bool *segments_directories_readable(const struct segments *segments)
 {
-    return segments->directory_readable;
+    return segments->readable;
+}
+
+int segments_fd(const struct segments *segments)
+{
+    return discovery_fd(segments->discovery);
 }

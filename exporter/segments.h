@@ -13,6 +13,7 @@
 struct segment {
     char name[SEGMENT_NAME_MAX + 1];
     char *path;
+    size_t directory;                /* index in the scope */
     libshm_reader *reader;           /* NULL: not open */
     const libshm_snapshot *snapshot; /* NULL: down */
     uint64_t identity;               /* of this opening, never used again */
@@ -25,8 +26,8 @@ struct segment {
 };
 
 struct segments; /* one thread at a time */
-/* `directory` and `names` as for discovery_new, and live as long. NULL: out of memory. */
-struct segments *segments_new(const char *directory, const char *const *names, size_t n_names);
+/* `scope` must live as long. NULL: out of memory. */
+struct segments *segments_new(const struct scope *scope);
 void segments_free(struct segments *segments);
 
 /* Finds, opens, closes and takes a snapshot of each. False: out of memory, the list is what it was. */
@@ -36,6 +37,9 @@ bool segments_refresh(struct segments *segments);
 const struct segment *const *segments_list(const struct segments *segments, size_t *n);
 /* Of the last refresh: by reason, those that proved to be foreign when opened included. */
 const size_t *segments_ignored(const struct segments *segments);
-bool segments_directory_readable(const struct segments *segments);
+/* For each directory of the scope. */
+const bool *segments_directories_readable(const struct segments *segments);
+/* Readable when something happened in a directory; -1: that cannot be told. */
+int segments_fd(const struct segments *segments);
 
 #endif

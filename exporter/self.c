@@ -35,7 +35,7 @@ static const struct own_metric {
                         LIBSHM_TYPE_INFO, 1},
     [OWN_DIRECTORY_READABLE] = {"shm_exporter_directory_readable",
                                 "1 if the directory of the segments could be read for this scrape.", "", "directory",
-                                LIBSHM_TYPE_GAUGE, 1},
+                                LIBSHM_TYPE_GAUGE, DIRECTORIES_MAX},
     [OWN_SEGMENTS] = {"shm_exporter_segments", "Segments that are served or should be.", "", NULL, LIBSHM_TYPE_GAUGE,
                       1},
     [OWN_IGNORED_FILES] = {"shm_exporter_ignored_files",
@@ -76,7 +76,8 @@ struct self {
     libshm_series_view own[OWN_METRICS][MAX_OWN_SERIES];
     const char *own_values[OWN_METRICS][MAX_OWN_SERIES];
     char codes[ANSWERS][12];
-    char *directory;
+    char *directories[DIRECTORIES_MAX];
+    size_t n_directories;
     struct libshm_cell durations[SELF_DURATION_BOUNDS + 1];
     struct seen { /* segments of the last layout */
         char name[SEGMENT_NAME_MAX + 1];
@@ -130,18 +131,21 @@ static void sort_families(struct self *self)
     self->source.n_families = FAMILIES;
 }
 
-struct self *self_new(const char *directory)
+struct self *self_new(const struct scope *scope)
 {
     struct self *self = calloc(1, sizeof *self);
     if (!self)
         return NULL;
-    self->directory = copy_utf8(directory);
-    if (!self->directory) {
-        free(self);
-        return NULL;
+    for (; self->n_directories < scope->n_directories; self->n_directories++) {
+        char *copy = copy_utf8(scope->directories[self->n_directories]);
+        if (!copy) {
+            self_free(self);
+            return NULL;
+        }
+        self->directories[self->n_directories] = copy;
+        self->own_values[OWN_DIRECTORY_READABLE][self->n_directories] = copy;
     }
     self->own_values[OWN_BUILD_INFO][0] = LIBSHM_VERSION;
-    self->own_values[OWN_DIRECTORY_READABLE][0] = self->directory;
     for (size_t i = 0; i < IGNORED_REASONS; i++)
         self->own_values[OWN_IGNORED_FILES][i] = ignored_names[i];
     for (size_t i = 0; i < ANSWERS; i++) {
@@ -150,6 +154,7 @@ struct self *self_new(const char *directory)
     }
     for (enum own which = 0; which < OWN_METRICS; which++)
         lay_out_own(self, which);
+    self->families[OWN_DIRECTORY_READABLE].n_series = self->n_directories;
     libshm_family_view *durations = &self->families[OWN_SCRAPE_DURATION];
     durations->bounds = duration_bounds;
     durations->n_bounds = SELF_DURATION_BOUNDS;
@@ -162,7 +167,8 @@ void self_free(struct self *self)
 {
     if (!self)
         return;
-    free(self->directory);
+    for (size_t i = 0; i < self->n_directories; i++)
+        free(self->directories[i]);
     free(self->seen);
     free(self->series);
     free(self);
@@ -266,7 +272,8 @@ static void fill_segments(struct self *self, const struct segment *const *segmen
 void self_fill(struct self *self, const struct segment *const *segments, size_t n, const struct self_status *status)
 {
     set(self, OWN_BUILD_INFO, 0, 1);
-    set(self, OWN_DIRECTORY_READABLE, 0, status->directory_readable);
+    for (size_t i = 0; i < self->n_directories; i++)
+        set(self, OWN_DIRECTORY_READABLE, i, status->readable[i]);
     set(self, OWN_SEGMENTS, 0, n);
     for (size_t i = 0; i < IGNORED_REASONS; i++)
         set(self, OWN_IGNORED_FILES, i, status->ignored[i]);

@@ -14,8 +14,8 @@
 /* What the collector tells of this scrape and those before it. */
 struct self_status {
     const struct statistics *statistics;
-    const size_t *ignored; /* files, by reason */
-    bool directory_readable;
+    const size_t *ignored;   /* files, by reason */
+    const bool *readable;    /* directories of the scope */
     size_t families, series; /* in this scrape */
     size_t conflicting_families, duplicate_series;
     uint64_t last_bytes; /* of the last body, before compression */
@@ -23,8 +23,8 @@ struct self_status {
 };
 
 struct self;
-/* `directory` as text for a label. NULL: out of memory. */
-struct self *self_new(const char *directory);
+/* NULL: out of memory. */
+struct self *self_new(const struct scope *scope);
 void self_free(struct self *self);
 
 /* The families and series there are now, with the values of before. NULL: out of memory. */

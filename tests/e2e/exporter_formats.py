@@ -4,10 +4,11 @@
 import concurrent.futures
 import gzip
 import shutil
+import socket
 import subprocess
 import urllib.parse
 
-from exporter_harness import Skip, main
+from exporter_harness import PATIENCE, Skip, main
 
 try:
     from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -167,8 +168,11 @@ def test_mixed_requests_get_their_own(place):
 def test_not_more_than_so_many_at_a_time(place):
     fill(place)
     with place.exporter("--web.max-requests=1") as exporter:
-        with exporter.connect() as slow:
-            # a client that does not read: its request stays in flight, if it does not fit into the sockets' buffers
+        with socket.socket() as slow:
+            # a client that does not read: its request stays in flight, as it does not fit into the sockets' buffers
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.settimeout(PATIENCE)
+            slow.connect((exporter.host, exporter.port))
             writer = place.writer("big")
             writer("define", "counter", "many_total", "x")
             writer("many", "many_total", 0, 150000)

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """shm-exporter and the directory of segments: what appears, is replaced, disappears, is damaged or is no segment."""
+import json
 import os
 import signal
 import subprocess
 import tempfile
+import time
 
 from exporter_harness import BUILD, EXPORTER, PATIENCE, Exporter, Skip, main
 
@@ -60,6 +62,78 @@ def test_one_named_segment_has_no_label(place):
         metrics = exporter.metrics()
         assert not metrics.named("orders_total")
         assert metrics['shm_segment_up{segment="shop"}'] == "0"
+
+
+def test_what_has_gone_is_let_go_without_a_scrape(place):
+    shop(place, "shop")
+    with place.exporter() as exporter:
+        def mapped():
+            with open(f"/proc/{exporter.process.pid}/maps", encoding="ascii") as file:
+                return place.path("shop") in file.read()
+        assert mapped()
+        os.unlink(place.path("shop"))
+        deadline = time.monotonic() + PATIENCE
+        while mapped():
+            assert time.monotonic() < deadline, "the file takes up memory for ever"
+            time.sleep(0.05)
+
+
+def test_several_directories(place):
+    with tempfile.TemporaryDirectory(dir=place.directory) as second:
+        shop(place, "a", 1)
+        shop(place, "both", 2)
+        first, place.directory = place.directory, second
+        shop(place, "both", 3)
+        shop(place, "b", 4)
+        place.directory = first
+        for arguments, label in ([], True), (["both"], False), (["a", "b"], True):
+            with place.exporter(f"--shm.dir={second}", *arguments) as exporter:
+                metrics = exporter.metrics()
+                names = arguments or ["a", "b", "both"]
+                values = {"a": "1", "b": "4", "both": "2"}  # the first directory's
+                assert metrics.named("orders_total") == {
+                    f'orders_total{{segment="{name}"}}' if label else "orders_total": values[name] for name in names}
+                assert len(metrics.named("shm_exporter_directory_readable")) == 2
+                if "both" in names:
+                    assert metrics['shm_exporter_ignored_files{reason="duplicate"}'] == "1"
+                    os.rename(place.path("both"), place.path("hidden.x"))
+                    series = 'orders_total{segment="both"}' if label else "orders_total"
+                    assert exporter.metrics()[series] == "3"
+                    os.rename(place.path("hidden.x"), place.path("both"))
+                    assert exporter.metrics()[series] == "2"
+
+
+def test_patterns(place):
+    for name in "shop", "shop-2", "test-1", "other":
+        shop(place, name)
+    for arguments, names in (
+            (["--shm.include=shop*"], {"shop", "shop-2"}),
+            (["--shm.include=shop*", "--shm.include=test-?"], {"shop", "shop-2", "test-1"}),
+            (["--shm.exclude=*-*"], {"shop", "other"}),
+            (["--shm.include=shop*", "--shm.exclude=*-[0-9]"], {"shop"}),
+            (["--shm.exclude=*", "other", "shop"], {"other", "shop"})):  # names are meant
+        with place.exporter(*arguments) as exporter:
+            metrics = exporter.metrics()
+            assert set(metrics.named("orders_total")) == {f'orders_total{{segment="{name}"}}' for name in names}
+            if "other" not in names:
+                assert metrics['shm_exporter_ignored_files{reason="pattern"}'] != "0"
+
+
+def test_service_discovery(place):
+    shop(place, "a", 1)
+    shop(place, "b", 2)
+    with place.exporter() as exporter:
+        response = exporter.request("/sd")
+        assert response.headers["Content-Type"] == "application/json"
+        groups = json.loads(response.body)
+        assert [group["targets"] for group in groups] == [[exporter.address]] * 2
+        assert [group["labels"]["__meta_shm_segment"] for group in groups] == ["a", "b"]
+        for group, value in zip(groups, "12"):
+            labels = group["labels"]
+            metrics = exporter.metrics(labels["__metrics_path__"] + "?segment=" + labels["__param_segment"])
+            assert list(metrics.named("orders_total").values()) == [value]
+        for host in 'x"y', "a b", "", "x/y":
+            assert exporter.request("/sd", headers={"Host": host}).status == 400, host
 
 
 def test_label_policy(place):

@@ -35,8 +35,8 @@ static void has_the_defaults_of_the_manual(void **state)
     assert_string_equal(options.listen_addresses[0], "127.0.0.1:9464");
     assert_int_equal(options.request_seconds, 60);
     assert_string_equal(options.telemetry_path, "/metrics");
-    assert_null(options.directory);
-    assert_int_equal(options.n_names, 0);
+    assert_int_equal(options.scope.n_directories, 0);
+    assert_int_equal(options.scope.n_names, 0);
     assert_int_equal(options.max_requests, 40);
     assert_false(options.openmetrics_created);
     assert_int_equal(options.log_level, LOG_INFO);
@@ -63,11 +63,12 @@ static void takes_both_ways_to_write_a_value(void **state)
     assert_int_equal(options.n_listen_addresses, 2);
     assert_string_equal(options.listen_addresses[0], "[::1]:0");
     assert_string_equal(options.listen_addresses[1], "unix:/run/x/socket");
-    assert_string_equal(options.directory, "/run/x");
+    assert_int_equal(options.scope.n_directories, 1);
+    assert_string_equal(options.scope.directories[0], "/run/x");
     assert_string_equal(options.telemetry_path, "/m");
     assert_int_equal(options.log_level, LOG_DEBUG);
-    assert_int_equal(options.n_names, 1);
-    assert_string_equal(options.names[0], "shop");
+    assert_int_equal(options.scope.n_names, 1);
+    assert_string_equal(options.scope.names[0], "shop");
     options_free(&options);
 }
 
@@ -120,6 +121,7 @@ static void says_what_is_wrong(void **state)
          "65535"},
         {"--web.request-timeout=0", "--web.request-timeout: '0' must be a number from 1 to 3600"},
         {"--log.format=xml", "--log.format: 'xml' must be logfmt or json"},
+        {"--shm.include=", "--shm.include: needs a pattern, at most 32 of them"},
         {"--log.level=loud", "--log.level: 'loud' must be debug, info, warn or error"},
         {"--shm.segment-label=maybe", "--shm.segment-label: 'maybe' must be auto, always or never"},
         {"--web.telemetry-path=metrics",
@@ -168,6 +170,8 @@ static void help_names_every_flag(void **state)
     static const char *const flags[] = {"--web.listen-address=ADDRESS",
                                         "--web.telemetry-path=PATH",
                                         "--shm.dir=DIR",
+                                        "--shm.include=PATTERN",
+                                        "--shm.exclude=PATTERN",
                                         "--shm.segment-label=WHEN",
                                         "--log.level=LEVEL",
                                         "--log.format=FORMAT",
