@@ -99,12 +99,18 @@ static double chunk(struct bench_case *one)
     return ns;
 }
 
-/* So many operations that a chunk takes CHUNK_NS; `run` is warm afterwards. */
+/* So many operations that a chunk takes CHUNK_NS; `run` is warm afterwards. The fastest of three, as a chunk that was
+ * interrupted would make all others too short. */
 static void calibrate(struct bench_case *one)
 {
     one->n = 64;
     for (;;) {
-        double total = chunk(one) * (double)one->n;
+        double fastest = chunk(one);
+        for (int i = 0; i < 2; i++) {
+            double ns = chunk(one);
+            fastest = ns < fastest ? ns : fastest;
+        }
+        double total = fastest * (double)one->n;
         if (total > CHUNK_NS / 4) {
             one->n = (long)((double)one->n * CHUNK_NS / total) + 1;
             return;
@@ -178,9 +184,10 @@ void bench_measure(struct bench_case *cases, size_t n, int chunks)
 /* ---- with a second process ---- */
 
 struct beside {
-    _Atomic uint64_t want;    /* case number + 1 to run; 0: wait; UINT64_MAX: end */
-    _Atomic uint64_t running; /* what the other one runs */
-    _Atomic uint64_t done;    /* its operations */
+    _Atomic uint64_t want;                /* case number + 1 to run; 0: wait; UINT64_MAX: end */
+    _Atomic uint64_t running;             /* what the other one runs */
+    _Atomic uint64_t done;                /* its operations */
+    _Alignas(64) _Atomic uint64_t so_far; /* the same while it runs */
     struct bench_case *cases;
 };
 
@@ -197,8 +204,8 @@ static void be_the_other(struct beside *beside, struct bench_case *cases)
         uint64_t done = 256;
         atomic_store(&beside->running, want);
         while (atomic_load_explicit(&beside->want, memory_order_relaxed) == want) {
-            one->run(one->context, 1024);
-            done += 1024;
+            one->run(one->context, 256);
+            atomic_store_explicit(&beside->so_far, done += 256, memory_order_relaxed);
         }
         atomic_store(&beside->done, done);
         atomic_store(&beside->running, 0);
@@ -229,27 +236,29 @@ static uint64_t let_other(struct beside *beside, struct bench_case *cases, long 
     return done;
 }
 
-/* Median chunks of one case, alone and beside the other process. A turn in which the other one hardly ran (something
+/* Median chunks of one case, alone and beside the other process. A chunk in which the other one hardly ran (something
  * else had its CPU) says nothing and is not counted. */
 static void measure_both(struct beside *beside, struct bench_case *cases, size_t which, int chunks, double *alone_ns)
 {
-    enum { TURNS = 5, TRIES = 25 };
-    double *alone = calloc(2 * TURNS * (size_t)chunks, sizeof *alone), *both = alone + TURNS * chunks;
+    enum { TURNS = 5, TRIES = 60 };
+    size_t n_alone = 0, n_both = 0, wanted = TURNS * (size_t)chunks;
+    double *alone = calloc(wanted + TRIES * (size_t)chunks, 2 * sizeof *alone), *both = alone + TRIES * chunks;
     if (!alone)
         bench_die("out of memory");
-    size_t at = 0;
-    for (int try = 0; try < TRIES && at < TURNS * (size_t)chunks; try++) {
+    for (int try = 0; try < TRIES && n_both < wanted; try++) {
         for (int c = 0; c < chunks; c++)
-            alone[at + (size_t)c] = chunk(&cases[which]);
+            alone[n_alone++] = chunk(&cases[which]);
         let_other(beside, cases, (long)which);
-        for (int c = 0; c < chunks; c++)
-            both[at + (size_t)c] = chunk(&cases[which]);
-        uint64_t others = let_other(beside, cases, -1);
-        if (others > (uint64_t)(cases[which].n * chunks / 4))
-            at += (size_t)chunks;
+        for (int c = 0; c < chunks; c++) {
+            uint64_t before = atomic_load(&beside->so_far);
+            double ns = chunk(&cases[which]);
+            if (atomic_load(&beside->so_far) - before > (uint64_t)(cases[which].n / 4))
+                both[n_both++] = ns;
+        }
+        let_other(beside, cases, -1);
     }
-    *alone_ns = bench_median(alone, at);
-    cases[which].ns = bench_median(both, at);
+    *alone_ns = bench_median(alone, n_alone);
+    cases[which].ns = n_both >= wanted / 2 ? bench_median(both, n_both) : NAN;
     free(alone);
 }
 
