@@ -65,16 +65,12 @@ struct libshm_cell *libshm_live_cell(struct libshm_segment *segment, uint32_t nu
     return error ? NULL : cell_of(wiped, number);
 }
 
-/* The cell for an update. The slow way is that of a forked child's first update; other threads of the child wait here
- * for the one that takes the slot, but not without a bound: this may be a signal handler on top of it. */
-static struct libshm_cell *update_cell(const libshm_gauge *gauge)
+/* The slow way is that of a forked child's first update; other threads of the child wait here for the one that takes
+ * the slot, but not without a bound: this may be a signal handler on top of it. */
+__attribute__((noinline, cold)) static struct libshm_cell *first_cell(const libshm_gauge *gauge)
 {
-    if (!gauge->live)
-        return NULL;
     struct libshm_wiped *wiped = gauge->live->wiped;
-    struct libshm_cell *cell = cell_of(wiped, gauge->number);
-    if (__builtin_expect(cell != NULL, 1))
-        return cell;
+    struct libshm_cell *cell;
     uint64_t start = libshm_now_ns(CLOCK_MONOTONIC), patience = LIBSHM_LOCK_PATIENCE_MS * UINT64_C(2000000);
     while (!wiped->slot_failed && libshm_now_ns(CLOCK_MONOTONIC) - start < patience) {
         if (pthread_mutex_trylock(&wiped->mutex) == 0) {
@@ -88,6 +84,15 @@ static struct libshm_cell *update_cell(const libshm_gauge *gauge)
             return cell;
     }
     return NULL;
+}
+
+/* The cell for an update. */
+static inline struct libshm_cell *update_cell(const libshm_gauge *gauge)
+{
+    if (!gauge->live)
+        return NULL;
+    struct libshm_cell *cell = cell_of(gauge->live->wiped, gauge->number);
+    return __builtin_expect(cell != NULL, 1) ? cell : first_cell(gauge);
 }
 
 static bool update(const libshm_gauge *gauge, double value, bool add)
