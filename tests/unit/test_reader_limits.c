@@ -68,7 +68,10 @@ static void overlapping_texts(void **state)
 static void family_texts(void **state)
 {
     (void)state;
-    uint32_t first = sb_family(&b, &(struct sb_family){.name = "a_total"});
+    char help[LIBSHM_MAX_HELP];
+    memset(help, 'h', sizeof help);
+    help[sizeof help - 1] = '\0';
+    uint32_t first = sb_family(&b, &(struct sb_family){.name = "a_total", .help = help});
     sb_text(&b, LIBSHM_MAX_TEXT); /* so that as much can be read there */
     struct libshm_family_entry *e = sb_family_entry(&b, first);
     for (int i = 0; i < 1000; i++) {

@@ -223,6 +223,8 @@ static void redeployed(void **state)
 
 static unsigned changes;
 static void replace_again(void);
+static void look_again(void);
+static void (*header_looked_at)(void) = look_again;
 
 static void look_again(void) /* at the end of the cells: the header */
 {
@@ -236,7 +238,7 @@ static void replace_again(void) /* in the middle of the cells */
     sb_cell(&b, s, 0, 2)->integer += 1000;
     set_status(&e->status, LIBSHM_STATUS_GENERATION(e->status) + 1, LIBSHM_STATE_LIVE);
     changes++;
-    arm(0, look_again);
+    arm(0, header_looked_at);
 }
 
 /* It does not come to rest: the snapshot ends all the same, and what changed every time is not in it. */
@@ -264,6 +266,45 @@ static void never_at_rest(void **state)
     assert_int_equal(family("a_total")->n_series, 2);
     assert_int_equal(find_series("a_total", "old")->integer, LIBSHM_COPY_TRIES * 1000);
     assert_true(snapshot->layout_version > layout);
+}
+
+static void look_again_then_move(void)
+{
+    if (changes < LIBSHM_COPY_TRIES - 1)
+        arm(offset_of(sb_cell(&b, s, 0, 2)), replace_again);
+    else
+        arm(offset_of(sb_series_entry(&b, 256)), move_labels);
+}
+
+/* The same as moved(), in the last one of the tries. */
+static void moved_at_last(void **state)
+{
+    (void)state;
+    setup_two();
+    uint32_t own = sb_group(&b, 1, 2);
+    sb_series_entry(&b, s)->group = own;
+    sb_series_entry(&b, s)->cells = sb_group_lane0(&b, own);
+    for (int i = 2; i < 300; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        sb_series(&b, f, LIST(value));
+    }
+    sb_series_entry(&b, 299)->status = 0;
+    take();
+    changes = 0;
+    header_looked_at = look_again_then_move;
+    catch_faults();
+    arm(offset_of(sb_cell(&b, s, 0, 2)), replace_again);
+    take();
+    sigaction(SIGSEGV, &before, NULL);
+    assert_null(trap);
+    header_looked_at = look_again;
+    assert_int_equal(changes, LIBSHM_COPY_TRIES - 1);
+    assert_int_equal(snapshot->skipped_series, 0);
+    assert_string_equal(snapshot->first_problem, "");
+    take();
+    assert_int_equal(find_series("a_total", "old")->number, 299);
+    assert_int_equal(snapshot->n_series, 299);
 }
 
 static void other_process(void)
@@ -299,8 +340,8 @@ static void slot_given_away(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(cells_given_away), TEST(text_given_away), TEST(growth),          TEST(newer_than_the_header), TEST(moved),
-        TEST(redeployed),       TEST(never_at_rest),   TEST(slot_given_away),
+        TEST(cells_given_away), TEST(text_given_away), TEST(growth),        TEST(newer_than_the_header), TEST(moved),
+        TEST(redeployed),       TEST(never_at_rest),   TEST(moved_at_last), TEST(slot_given_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

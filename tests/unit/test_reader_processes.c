@@ -172,6 +172,26 @@ static void reused_slot(void **state)
     close(lock);
 }
 
+/* The same number of series, another process: the layout is another one. */
+static void another_process(void **state)
+{
+    (void)state;
+    gauge("all", LIBSHM_GAUGE_ALL);
+    uint32_t slot = sb_slot(&b, 5, 1);
+    sb_live_set(&b, slot, 0, 1, 4);
+    int locks[] = {sb_live_lock(&b, 5), sb_live_lock(&b, 6)};
+    take();
+    uint64_t layout = snapshot->layout_version;
+    take();
+    assert_int_equal(snapshot->layout_version, layout);
+    ((struct libshm_slot_entry *)sb_entry(&b, LIBSHM_TABLE_SLOTS, slot))->serial = 6;
+    take();
+    assert_int_equal(only("all")->process, 6);
+    assert_true(snapshot->layout_version > layout);
+    close(locks[0]);
+    close(locks[1]);
+}
+
 /* More live gauges than a page has cells, chains of pages that grow while they are known. */
 static void chains(void **state)
 {
@@ -312,8 +332,8 @@ static void ttl(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(slots),        TEST(merged),          TEST(killed),         TEST(reused_slot), TEST(chains),
-        TEST(shared_chain), TEST(bad_live_series), TEST(bad_slot_table), TEST(ttl),
+        TEST(slots),  TEST(merged),       TEST(killed),          TEST(reused_slot),    TEST(another_process),
+        TEST(chains), TEST(shared_chain), TEST(bad_live_series), TEST(bad_slot_table), TEST(ttl),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
