@@ -19,8 +19,6 @@ static void check(bool holds)
 /* What was accepted is within its limits. */
 static void look_at(const struct options *options)
 {
-    for (size_t i = 0; i < options->n_names; i++)
-        check(segment_name_valid(options->names[i]));
     check(options->systemd_socket || options->n_listen_addresses >= 1);
     check(options->n_listen_addresses <= LISTENERS_MAX);
     for (size_t i = 0; i < options->n_listen_addresses; i++)
