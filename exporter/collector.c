@@ -26,7 +26,8 @@ struct collector {
     /* the pipeline, the thread's own */
     struct segments *segments;
     struct self *self;
-    struct source *sources; /* the exporter's own metrics, then a source for each segment that is up */
+    struct processes processes; /* if --collector.processes */
+    struct source *sources;     /* the exporter's own metrics, then a source for each segment that is up */
     size_t sources_capacity;
     struct merger *merger;
     uint64_t conflicts_logged; /* version of the merged families whose conflicts were logged */
@@ -76,6 +77,7 @@ void collector_free(struct collector *collector)
             collector->encoders[i]->free(collector->encoders[i]);
     compressor_free(collector->compressor);
     merger_free(collector->merger);
+    processes_free(&collector->processes);
     self_free(collector->self);
     segments_free(collector->segments);
     body_pool_destroy(&collector->pool);
@@ -105,7 +107,10 @@ static struct source source_of(const struct collector *collector, const struct s
 /* How many there are; 0: out of memory. */
 static size_t list_sources(struct collector *collector, const struct segment *const *segments, size_t n)
 {
-    const struct source *self = self_layout(collector->self, segments, n);
+    const bool processes = collector->options->collect_processes;
+    if (processes && !processes_read(&collector->processes, segments, n))
+        return 0;
+    const struct source *self = self_layout(collector->self, segments, n, processes ? &collector->processes : NULL);
     if (!self)
         return 0;
     if (collector->sources_capacity < n + 1) {
@@ -165,6 +170,7 @@ static const struct merged *collect(struct collector *collector)
         return NULL;
     log_conflicts(collector, merged);
     const struct self_status status = {
+        .processes = collector->options->collect_processes ? &collector->processes : NULL,
         .statistics = collector->statistics,
         .ignored = segments_ignored(collector->segments),
         .readable = segments_directories_readable(collector->segments),

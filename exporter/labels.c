@@ -19,7 +19,7 @@ static void find_own_namespace(void)
         own_namespace = status.st_ino;
 }
 
-static uint64_t own_pid_namespace(void)
+uint64_t labels_own_pid_namespace(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, find_own_namespace);
@@ -90,7 +90,7 @@ const char *labels_value(const struct label *label, const struct source *source,
         snprintf(text, 24, "%" PRIu32, series->pid);
         return text;
     case LABEL_PID_NS:
-        if (series->pid_ns == own_pid_namespace())
+        if (series->pid_ns == labels_own_pid_namespace())
             return NULL;
         snprintf(text, 24, "%" PRIu64, series->pid_ns);
         return text;

@@ -31,6 +31,9 @@ void labels_plan(struct labels *labels, const libshm_family_view *family, bool s
 const char *labels_value(const struct label *label, const struct source *source, const libshm_series_view *series,
                          char text[24]);
 
+/* The inode of this process's pid namespace; 0: not known. */
+uint64_t labels_own_pid_namespace(void);
+
 /* Do the two families, of whatever segments, have the same labels, in whatever order? */
 bool labels_same(const libshm_family_view *a, const libshm_family_view *b);
 

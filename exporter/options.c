@@ -110,6 +110,13 @@ static bool take_created(struct options *options, const char *value, char error[
     return true;
 }
 
+static bool take_processes(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    (void)value, (void)error;
+    options->collect_processes = true;
+    return true;
+}
+
 static bool take_directory(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
     if (!*value) {
@@ -222,6 +229,9 @@ static const struct flag {
      "Label every series with its segment: always, never, or auto, which is always unless one segment was named. "
      "Default auto.",
      take_segment_label, OPTIONS_RUN},
+    {"--collector.processes", NULL,
+     "Tell CPU time, memory, open files and start of each living process that has a segment open.", take_processes,
+     OPTIONS_RUN},
     {"--log.level", "LEVEL", "Log what is at least so important: debug, info, warn, error. Default info.",
      take_log_level, OPTIONS_RUN},
     {"--log.format", "FORMAT", "How: logfmt or json. Default logfmt.", take_log_format, OPTIONS_RUN},

@@ -30,6 +30,7 @@ struct options {
     const char *web_config_file; /* NULL: none */
     size_t max_requests;         /* for metrics at a time; 0: no limit */
     bool openmetrics_created;
+    bool collect_processes;
     enum segment_label segment_label;
     enum log_level log_level;
     enum log_format log_format;

@@ -94,6 +94,8 @@ bool selection_has_own_series(const struct selection *selection, const libshm_fa
 {
     if (selection->n_segments == 0)
         return true;
-    return family->n_labels == 1 && strcmp(family->label_names[0], "segment") == 0 &&
-           selection_has_segment(selection, series->label_values[0]);
+    for (uint32_t i = 0; i < family->n_labels; i++)
+        if (strcmp(family->label_names[i], "segment") == 0)
+            return selection_has_segment(selection, series->label_values[i]);
+    return false;
 }

@@ -3,6 +3,7 @@
  * The exporter's own metrics, see self.h. Families about the exporter have the same series all its life; those about
  * segments have one for each, and are laid out anew when the set of segments or which of them are up changes. */
 #include "self.h"
+#include "self_process.h"
 #include "self_segment.h"
 #include "utf8.h"
 
@@ -24,6 +25,7 @@ enum own {
     OWN_LAST_BYTES,
     OWN_REQUESTS,
     OWN_IN_FLIGHT,
+    OWN_UNREADABLE_PROCESSES,
     OWN_METRICS,
 };
 
@@ -60,19 +62,23 @@ static const struct own_metric {
                       LIBSHM_TYPE_COUNTER, ANSWERS},
     [OWN_IN_FLIGHT] = {"shm_exporter_http_requests_in_flight", "Requests for metrics that are being answered.", "",
                        NULL, LIBSHM_TYPE_GAUGE, 1},
+    [OWN_UNREADABLE_PROCESSES] =
+        {"shm_exporter_unreadable_processes",
+         "Living processes left out by --collector.processes, in whole or in part: the exporter may not look at them.",
+         "", NULL, LIBSHM_TYPE_GAUGE, 1},
 };
 
 static const double duration_bounds[SELF_DURATION_BOUNDS] = {.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1};
 static const char *const segment_label[] = {"segment"};
 
-#define FAMILIES       (OWN_METRICS + SEGMENT_METRICS)
+#define FAMILIES       (OWN_METRICS + SEGMENT_METRICS + PROCESS_METRICS)
 #define MAX_OWN_SERIES 8u
 #define SELF_IDENTITY  (UINT64_C(1) << 63) /* openings of segments are numbered from 1 on */
 
 struct self {
     struct source source;
-    libshm_family_view families[FAMILIES]; /* in the order of the tables */
-    libshm_family_view sorted[FAMILIES];   /* copies, by name */
+    libshm_family_view families[OWN_METRICS + SEGMENT_METRICS]; /* in the order of the tables */
+    libshm_family_view sorted[FAMILIES];                        /* copies, by name */
     libshm_series_view own[OWN_METRICS][MAX_OWN_SERIES];
     const char *own_values[OWN_METRICS][MAX_OWN_SERIES];
     char codes[ANSWERS][12];
@@ -86,6 +92,7 @@ struct self {
     } * seen;
     size_t n_seen;
     libshm_series_view *series; /* about segments: for each metric, n_seen */
+    struct process_layout processes;
 };
 
 /* Label values must be UTF-8, and a path need not be. */
@@ -123,12 +130,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const libshm_family_view *)a)->name, ((const libshm_family_view *)b)->name);
 }
 
-static void sort_families(struct self *self)
+static void sort_families(struct self *self, bool processes)
 {
-    memcpy(self->sorted, self->families, sizeof self->sorted);
-    qsort(self->sorted, FAMILIES, sizeof *self->sorted, by_name);
+    size_t n = 0;
+    for (size_t i = 0; i < OWN_METRICS + SEGMENT_METRICS; i++)
+        if (i != OWN_UNREADABLE_PROCESSES || processes)
+            self->sorted[n++] = self->families[i];
+    for (size_t i = 0; processes && i < PROCESS_METRICS; i++)
+        self->sorted[n++] = self->processes.families[i];
+    qsort(self->sorted, n, sizeof *self->sorted, by_name);
     self->source.families = self->sorted;
-    self->source.n_families = FAMILIES;
+    self->source.n_families = n;
 }
 
 struct self *self_new(const struct scope *scope)
@@ -169,6 +181,7 @@ void self_free(struct self *self)
         return;
     for (size_t i = 0; i < self->n_directories; i++)
         free(self->directories[i]);
+    process_layout_free(&self->processes);
     free(self->seen);
     free(self->series);
     free(self);
@@ -209,16 +222,14 @@ static libshm_series_view *lay_out_segments(struct self *self, size_t which, lib
     return at;
 }
 
-const struct source *self_layout(struct self *self, const struct segment *const *segments, size_t n)
+static bool lay_out_all_segments(struct self *self, const struct segment *const *segments, size_t n)
 {
-    if (same_segments(self, segments, n))
-        return &self->source;
     struct seen *seen = calloc(n + 1, sizeof *seen);
     libshm_series_view *series = calloc(n * SEGMENT_METRICS + 1, sizeof *series), *at = series;
     if (!seen || !series) {
         free(seen);
         free(series);
-        return NULL;
+        return false;
     }
     for (size_t i = 0; i < n; i++) {
         memcpy(seen[i].name, segments[i]->name, sizeof seen[i].name);
@@ -232,8 +243,22 @@ const struct source *self_layout(struct self *self, const struct segment *const 
     self->series = series;
     for (size_t i = 0; i < SEGMENT_METRICS; i++)
         at = lay_out_segments(self, i, at);
-    sort_families(self);
-    self->source.identity++; /* the numbers of series mean other segments now */
+    return true;
+}
+
+const struct source *self_layout(struct self *self, const struct segment *const *segments, size_t n,
+                                 const struct processes *processes)
+{
+    const bool same = same_segments(self, segments, n);
+    if (same && (!processes || process_layout_current(&self->processes, processes, segments)))
+        return &self->source;
+    if (!same && !lay_out_all_segments(self, segments, n))
+        return NULL;
+    if (processes &&
+        !process_layout_make(&self->processes, processes, segments, (uint32_t)(OWN_METRICS + SEGMENT_METRICS)))
+        return NULL;
+    sort_families(self, processes != NULL);
+    self->source.identity++; /* the numbers of series mean others now */
     return &self->source;
 }
 
@@ -288,4 +313,8 @@ void self_fill(struct self *self, const struct segment *const *segments, size_t 
         set(self, OWN_REQUESTS, i, atomic_load(&status->statistics->requests[i]));
     set(self, OWN_IN_FLIGHT, 0, atomic_load(&status->statistics->in_flight));
     fill_segments(self, segments);
+    if (status->processes) {
+        set(self, OWN_UNREADABLE_PROCESSES, 0, status->processes->unreadable);
+        process_layout_fill(&self->processes, status->processes);
+    }
 }

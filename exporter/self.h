@@ -5,6 +5,7 @@
 #ifndef EXPORTER_SELF_H
 #define EXPORTER_SELF_H
 
+#include "processes.h"
 #include "segments.h"
 #include "source.h"
 #include "statistics.h"
@@ -14,7 +15,8 @@
 /* What the collector tells of this scrape and those before it. */
 struct self_status {
     const struct statistics *statistics;
-    const size_t *ignored;   /* files, by reason */
+    const size_t *ignored; /* files, by reason */
+    const struct processes *processes;
     const bool *readable;    /* directories of the scope */
     size_t families, series; /* in this scrape */
     size_t conflicting_families, duplicate_series;
@@ -27,9 +29,11 @@ struct self;
 struct self *self_new(const struct scope *scope);
 void self_free(struct self *self);
 
-/* The families and series there are now, with the values of before. NULL: out of memory. */
-const struct source *self_layout(struct self *self, const struct segment *const *segments, size_t n);
-/* The values. `segments` as for self_layout. */
+/* The families and series there are now, with the values of before. `processes` NULL: nothing is told of them. NULL:
+ * out of memory. */
+const struct source *self_layout(struct self *self, const struct segment *const *segments, size_t n,
+                                 const struct processes *processes);
+/* The values. `segments` and `status->processes` as for self_layout. */
 void self_fill(struct self *self, const struct segment *const *segments, size_t n, const struct self_status *status);
 
 #endif

@@ -55,7 +55,7 @@ def test_promtool_has_nothing_to_say(place):
     fill(place, "shop2")
     with open(place.path("damaged"), "wb") as file:
         file.write(b"LIBSHM\r\n" + b"\xff" * 8184)
-    for arguments in [], ["shop"], ["--shm.segment-label=never"], ["absent"]:
+    for arguments in [], ["shop"], ["--shm.segment-label=never"], ["absent"], ["--collector.processes"]:
         with place.exporter(*arguments) as exporter:
             for _ in range(2):
                 ran = promtool("check", "metrics", text=exporter.request().text)

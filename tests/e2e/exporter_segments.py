@@ -299,6 +299,37 @@ def test_live_gauges_end_with_their_process(place):
         assert metrics['shm_segment_processes_alive{segment="shop"}'] == "1"
 
 
+def test_processes(place):
+    writers = [shop(place, "a"), shop(place, "a"), shop(place, "b")]
+    pids = [writer.process.pid for writer in writers]
+    labels = [f'{{pid="{pid}",segment="{segment}"}}' for pid, segment in zip(pids, "aab")]
+    with place.exporter() as exporter:
+        assert not exporter.metrics().named("shm_segment_process_cpu")
+    with place.exporter("--collector.processes") as exporter:
+        metrics = exporter.metrics()
+        for name in "cpu_seconds_total", "resident_memory_bytes", "open_fds", "start_time_seconds":
+            assert set(metrics.named(f"shm_segment_process_{name}{{")) == \
+                {f"shm_segment_process_{name}{label}" for label in labels}, name
+        for pid, label in zip(pids, labels):
+            assert int(metrics["shm_segment_process_open_fds" + label]) == len(os.listdir(f"/proc/{pid}/fd"))
+            assert float(metrics["shm_segment_process_resident_memory_bytes" + label]) > 100000
+            assert abs(float(metrics["shm_segment_process_start_time_seconds" + label]) - time.time()) < 10 * PATIENCE
+        assert metrics["shm_exporter_unreadable_processes"] == "0"
+        assert len(exporter.metrics("/metrics?segment=b").named("shm_segment_process_open_fds")) == 1
+        writers[0].end(signal.SIGKILL)
+        assert set(exporter.metrics().named("shm_segment_process_open_fds")) == \
+            {f"shm_segment_process_open_fds{label}" for label in labels[1:]}
+    if os.geteuid() != 0:
+        return
+    for name in "ab":
+        os.chmod(place.path(name), 0o644)
+    with place.exporter("--collector.processes", user=65534, group=65534, extra_groups=[]) as exporter:
+        metrics = exporter.metrics()
+        assert len(metrics.named("shm_segment_process_cpu_seconds_total")) == 2
+        assert len(metrics.named("shm_segment_process_open_fds")) == 0
+        assert metrics["shm_exporter_unreadable_processes"] == "2"
+
+
 def test_many_segments(place):
     def all_of(directory, n):
         return {f'orders_total{{segment="s{i}"}}': "1" for i in range(n)}

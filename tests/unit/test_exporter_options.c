@@ -173,6 +173,7 @@ static void help_names_every_flag(void **state)
                                         "--shm.include=PATTERN",
                                         "--shm.exclude=PATTERN",
                                         "--shm.segment-label=WHEN",
+                                        "--collector.processes",
                                         "--log.level=LEVEL",
                                         "--log.format=FORMAT",
                                         "--version",
