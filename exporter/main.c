@@ -9,6 +9,7 @@
 #include "listen.h"
 #include "log.h"
 #include "options.h"
+#include "sandbox.h"
 
 #include <libshm.h>
 #include <limits.h>
@@ -146,6 +147,14 @@ static bool run(const struct options *options, const struct web *web, struct col
     return true;
 }
 
+static bool enter_sandbox(const struct options *options, const struct web *web, const struct listeners *listeners)
+{
+    struct web_state *state = web_current(web);
+    const bool well = sandbox_enter(options, state->config, listeners->listener, listeners->n);
+    shared_put(&state->shared);
+    return well;
+}
+
 static int serve(const struct options *options)
 {
     static struct statistics statistics;
@@ -160,11 +169,13 @@ static int serve(const struct options *options)
         log_event(LOG_ERROR, "out of memory", NULL);
     struct web *web = NULL;
     char error[WEB_CONFIG_ERROR_MAX];
-    if (well && !(web = web_start(options->web_config_file, error))) {
+    if (well && !(web = web_new(options->web_config_file, error))) {
         log_event(LOG_ERROR, "web configuration cannot be used", "reason", error, NULL);
         well = false;
     }
     well = well && listen_everywhere(options, &listeners);
+    well = well && enter_sandbox(options, web, &listeners);
+    well = well && web_start(web);
     if (well && !collector_start(collector)) {
         log_event(LOG_ERROR, "the collector did not start", NULL);
         well = false;

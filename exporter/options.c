@@ -117,6 +117,13 @@ static bool take_processes(struct options *options, const char *value, char erro
     return true;
 }
 
+static bool take_no_sandbox(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
+{
+    (void)value, (void)error;
+    options->no_sandbox = true;
+    return true;
+}
+
 static bool take_directory(struct options *options, const char *value, char error[OPTIONS_ERROR_MAX])
 {
     if (!*value) {
@@ -232,6 +239,8 @@ static const struct flag {
     {"--collector.processes", NULL,
      "Tell CPU time, memory, open files and start of each living process that has a segment open.", take_processes,
      OPTIONS_RUN},
+    {"--no-sandbox", NULL, "Keep privileges, files and system calls that are not needed any more once it runs.",
+     take_no_sandbox, OPTIONS_RUN},
     {"--log.level", "LEVEL", "Log what is at least so important: debug, info, warn, error. Default info.",
      take_log_level, OPTIONS_RUN},
     {"--log.format", "FORMAT", "How: logfmt or json. Default logfmt.", take_log_format, OPTIONS_RUN},

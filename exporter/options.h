@@ -31,6 +31,7 @@ struct options {
     size_t max_requests;         /* for metrics at a time; 0: no limit */
     bool openmetrics_created;
     bool collect_processes;
+    bool no_sandbox;
     enum segment_label segment_label;
     enum log_level log_level;
     enum log_format log_format;

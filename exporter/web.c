@@ -28,7 +28,7 @@ struct web {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    bool stopping;
+    bool started, stopping;
 };
 
 static void destroy(struct shared *shared)
@@ -126,7 +126,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-struct web *web_start(const char *path, char error[WEB_CONFIG_ERROR_MAX])
+struct web *web_new(const char *path, char error[WEB_CONFIG_ERROR_MAX])
 {
     struct web *web = calloc(1, sizeof *web);
     struct web_state *state = NULL;
@@ -145,13 +145,13 @@ struct web *web_start(const char *path, char error[WEB_CONFIG_ERROR_MAX])
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&web->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    if (pthread_create(&web->thread, NULL, run, web) != 0) {
-        shared_publish(&web->current, NULL);
-        free(web);
-        snprintf(error, WEB_CONFIG_ERROR_MAX, "cannot start a thread");
-        return NULL;
-    }
     return web;
+}
+
+bool web_start(struct web *web)
+{
+    web->started = pthread_create(&web->thread, NULL, run, web) == 0;
+    return web->started;
 }
 
 void web_stop(struct web *web)
@@ -160,7 +160,8 @@ void web_stop(struct web *web)
     web->stopping = true;
     pthread_cond_signal(&web->wake);
     pthread_mutex_unlock(&web->mutex);
-    pthread_join(web->thread, NULL);
+    if (web->started)
+        pthread_join(web->thread, NULL);
     shared_publish(&web->current, NULL);
     pthread_cond_destroy(&web->wake);
     pthread_mutex_destroy(&web->mutex);

@@ -17,7 +17,10 @@ struct web_state { /* what was read at one time; connections keep theirs */
 
 struct web;
 /* `path` NULL: no file, an empty configuration. NULL: `error` says what is wrong. */
-struct web *web_start(const char *path, char error[WEB_CONFIG_ERROR_MAX]);
+struct web *web_new(const char *path, char error[WEB_CONFIG_ERROR_MAX]);
+/* Looks for changes from now on. */
+bool web_start(struct web *web);
+/* Also of one that was not started. */
 void web_stop(struct web *web);
 
 /* With a reference for the caller: shared_put(&state->shared). Any thread. */

@@ -174,6 +174,7 @@ static void help_names_every_flag(void **state)
                                         "--shm.exclude=PATTERN",
                                         "--shm.segment-label=WHEN",
                                         "--collector.processes",
+                                        "--no-sandbox",
                                         "--log.level=LEVEL",
                                         "--log.format=FORMAT",
                                         "--version",
