@@ -107,6 +107,7 @@ class Detail {
             chosen: one => this.pick(one === this.picked ? null : one),
             empty: () => this.message || (this.series.size ? "No series matches." : "No series yet."),
         });
+        root.dataset.kind = kindOf(family.type);
         root.hidden = false;
     }
 
