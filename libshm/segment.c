@@ -115,6 +115,7 @@ static void after_fork_child(void)
         struct libshm_wiped *wiped = segment->process.wiped;
         if (wiped->slot_fd > 0)
             close(wiped->slot_fd - 1);   /* where a mapping could not keep the lock, the child must not */
+        libshm_mutex_unlock(segment);    /* taken before the fork; for those who watch, it is wiped anyway */
         memset(wiped, 0, sizeof *wiped); /* the kernel has done so, unless it is older than 4.14 */
         /* A slot now, so that this process can be seen; without waiting for long: if the lock is taken, the first
          * update of a live gauge or the next setup call takes it. */

@@ -21,7 +21,7 @@
 #define INJECT 1
 #endif
 
-static long fail_at = -1, allocations; /* the fail_at-th allocation from now on fails; -1: none */
+static long fail_at = -1; /* the fail_at-th allocation from now on fails; -1: none */
 
 #if INJECT
 void *__libc_malloc(size_t size);
@@ -31,7 +31,6 @@ void *__libc_memalign(size_t alignment, size_t size);
 
 static int fails(void)
 {
-    allocations++;
     if (fail_at < 0 || fail_at-- > 0)
         return 0;
     errno = ENOMEM;

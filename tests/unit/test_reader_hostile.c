@@ -300,7 +300,7 @@ static void jump_out(void **state)
 int main(int argc, char **argv)
 {
     seed = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)time(NULL);
-    rounds = argc > 2 ? strtol(argv[2], NULL, 10) : rounds;
+    rounds = argc > 2 ? strtol(argv[2], NULL, 10) : getenv("UNDER_VALGRIND") ? 300 : rounds;
     random_state = seed * 2 + 1;
     const struct CMUnitTest tests[] = {TEST(random_damage), TEST(jump_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);

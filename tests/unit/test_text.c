@@ -56,7 +56,8 @@ static void utf8_sequences(void **state)
     (void)state;
     unsigned char s[4];
     assert_true(libshm_utf8_valid("", 0));
-    for (uint32_t code = 0; code < 1u << 24; code++) {
+    uint32_t step = getenv("UNDER_VALGRIND") ? 17 : 1;
+    for (uint32_t code = 0; code < 1u << 24; code += step) {
         s[0] = (unsigned char)code, s[1] = (unsigned char)(code >> 8), s[2] = (unsigned char)(code >> 16);
         check(s, 3);
         if (code < 1u << 16)
