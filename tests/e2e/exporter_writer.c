@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WORDS_MAX 24
+#define WORDS_MAX    24
 #define FAMILIES_MAX 64
 
 static struct {
@@ -49,8 +49,8 @@ static uint32_t index_of(const char *word, const char *const *names)
 
 static int define(libshm_segment *segment, char **words, size_t n)
 {
-    static const char *const types[] = {"",        "counter", "gauge",    "histogram",
-                                        "summary", "info",    "stateset", "unknown", NULL};
+    static const char *const types[] = {"",     "counter",  "gauge",   "histogram", "summary",
+                                        "info", "stateset", "unknown", NULL};
     static const char *const modes[] = {"shared", "sum", "min", "max", "all", NULL};
     char help[300], *labels[LIBSHM_MAX_LABELS + 1] = {NULL}, *texts[32];
     double bounds[32];
