@@ -64,7 +64,7 @@ extern PyTypeObject *binding_segment_type, *binding_family_type, *binding_metric
 PyObject *binding_raise(int error);
 /* Is it the caller's mistake (and to be raised), or has the environment failed (and the program goes on)? */
 bool binding_callers_mistake(int error);
-/* A RuntimeWarning: `what` does nothing for now. 0; -1 if warnings are errors. */
+/* A RuntimeWarning: `what` does nothing until a later try. 0; -1 if warnings are errors. */
 int binding_warn(const char *what, int error);
 uint64_t binding_now_ns(void);
 /* A heap type, made once even if the module is imported anew. */
