@@ -5,8 +5,8 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-/* Where a loop of 60 bytes begins decides whether it is one line of the micro-operation cache or two: 2.4 or 2.8 cycles for
- * the same instructions. So all loops here, whatever they measure, begin at a line. */
+/* Where a loop of 60 bytes begins decides whether it is one line of the micro-operation cache or two: 2.4 or 2.8 cycles
+ * for the same instructions. So all loops here, whatever they measure, begin at a line. */
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("align-loops=64")
 #endif

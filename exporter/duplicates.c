@@ -44,7 +44,7 @@ static uint64_t hash_series(const struct entry *entry)
     const struct labels *labels = &entry->member->labels;
     for (size_t i = 0; i < labels->n; i++) {
         char text[24];
-        const char *value = labels_value(&labels->label[i], entry->member->source, entry->series, text);
+        const char *value = labels_value(&labels->label[i].place, entry->member->source, entry->series, text);
         hash = hash_string(hash, value ? value : "");
     }
     return hash ^ hash >> 29;
@@ -55,8 +55,8 @@ static bool same_series(const struct entry *a, const struct entry *b)
 {
     for (size_t i = 0; i < a->member->labels.n; i++) {
         char text_a[24], text_b[24];
-        const char *x = labels_value(&a->member->labels.label[i], a->member->source, a->series, text_a);
-        const char *y = labels_value(&b->member->labels.label[i], b->member->source, b->series, text_b);
+        const char *x = labels_value(&a->member->labels.label[i].place, a->member->source, a->series, text_a);
+        const char *y = labels_value(&b->member->labels.label[i].place, b->member->source, b->series, text_b);
         if (strcmp(x ? x : "", y ? y : "") != 0)
             return false;
     }

@@ -148,7 +148,7 @@ static void append_series(struct buffer *out, const struct labels *labels, const
     json_key(out, "labels");
     buffer_append(out, "{", 1);
     for (size_t i = 0; i < labels->n; i++) {
-        const char *value = labels_value(&labels->label[i], source, series, text);
+        const char *value = labels_value(&labels->label[i].place, source, series, text);
         if (!value)
             continue;
         json_key(out, labels->label[i].name);

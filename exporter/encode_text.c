@@ -17,53 +17,32 @@ struct text_encoder {
     size_t n_parts;
     struct buffer headers; /* of all families, one behind the other */
     size_t *header_sizes;
+    struct buffer pairs; /* the labels of the series at hand, if it has several lines */
+    size_t last_size;    /* of the text made last */
 };
 
 /* ---- keeping up with the families ------------------------------------------------------------------------------ */
 
-static int by_key(const void *a, const void *b)
+static void forget_parts(struct text_encoder *text)
 {
-    const struct prepared *x = *(const struct prepared *const *)a, *y = *(const struct prepared *const *)b;
-    if (x->identity != y->identity)
-        return x->identity < y->identity ? -1 : 1;
-    if (x->number != y->number)
-        return x->number < y->number ? -1 : 1;
-    return x->generation < y->generation ? -1 : x->generation > y->generation;
-}
-
-static void release_all(struct prepared **list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        prepared_release(list[i]);
-    free(list);
+    while (text->n_parts)
+        prepared_free(text->prepared[--text->n_parts]);
+    free(text->prepared);
+    text->prepared = NULL;
 }
 
 static bool prepare_parts(struct text_encoder *text, const struct merged *merged, const struct source *sources)
 {
-    struct prepared **list = calloc(merged->n_parts + 1, sizeof *list), **old = text->prepared;
-    const size_t n_old = text->n_parts;
-    if (!list)
-        return false;
-    if (n_old)
-        qsort(old, n_old, sizeof *old, by_key);
-    text->prepared = list;
-    text->n_parts = 0;
-    bool whole = true;
-    while (whole && text->n_parts < merged->n_parts) {
+    forget_parts(text);
+    text->prepared = calloc(merged->n_parts + 1, sizeof(struct prepared *));
+    while (text->prepared && text->n_parts < merged->n_parts) {
         const struct merged_part *part = &merged->parts[text->n_parts];
-        const struct source *source = &sources[part->source];
-        const libshm_family_view *family = merged_view(part, sources);
-        const struct prepared key = {
-            .identity = source->identity, .number = family->number, .generation = family->generation};
-        const struct prepared *wanted = &key;
-        struct prepared **found = n_old ? bsearch(&wanted, old, n_old, sizeof(struct prepared *), by_key) : NULL;
-        struct prepared *made = prepared_make(&text->dialect, source, family, found ? *found : NULL);
-        whole = made != NULL;
-        if (whole)
-            list[text->n_parts++] = made;
+        struct prepared *made = prepared_make(&text->dialect, &sources[part->source], merged_view(part, sources));
+        if (!made)
+            return false;
+        text->prepared[text->n_parts++] = made;
     }
-    release_all(old, n_old);
-    return whole;
+    return text->prepared != NULL;
 }
 
 static bool prepare_headers(struct text_encoder *text, const struct merged *merged, const struct source *sources)
@@ -93,7 +72,7 @@ static bool keep_up(struct text_encoder *text, const struct merged *merged, cons
 
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
-/* In steps of PREPARED_SLACK, which is why both ends need so much room: lines are short, and a call would cost more. */
+/* In steps of PREPARED_SLACK, which is why both ends need so much room: texts are short, and a call would cost more. */
 static inline char *copy_text(char *to, const char *from, size_t n)
 {
     for (size_t i = 0; i < n; i += PREPARED_SLACK)
@@ -101,18 +80,96 @@ static inline char *copy_text(char *to, const char *from, size_t n)
     return to + n;
 }
 
+/* A label value, behind which nothing may be read: its two ends, which overlap. */
+static inline char *copy_value(char *to, const char *from, size_t n)
+{
+    if (n >= 8 && n <= 16) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else if (n > 16 && n <= 32) {
+        memcpy(to, from, 16);
+        memcpy(to + n - 16, from + n - 16, 16);
+    } else if (n > 32) {
+        memcpy(to, from, n);
+    } else {
+        for (size_t i = 0; i < n; i++)
+            to[i] = from[i];
+    }
+    return to + n;
+}
+
+/* Writes to the end of a buffer, whose size is brought up to date when the writer stops. */
 struct writer {
-    char *at;
-    const char *text;
-    const uint32_t *length;
-    struct dialect_samples samples;
-    bool openmetrics;
+    struct buffer *out;
+    char *at, *end;
 };
 
-static inline void start_line(struct writer *writer)
+static struct writer writer_start(struct buffer *out)
 {
-    writer->at = copy_text(writer->at, writer->text, *writer->length);
-    writer->text += *writer->length++;
+    return (struct writer){out, out->data + out->size, out->data + out->capacity};
+}
+
+static bool writer_stop(struct writer *writer)
+{
+    if (!writer->out->failed)
+        writer->out->size = (size_t)(writer->at - writer->out->data);
+    return !writer->out->failed;
+}
+
+static __attribute__((noinline)) bool more_room(struct writer *writer, size_t n)
+{
+    if (!writer_stop(writer) || !buffer_reserve(writer->out, n))
+        return false;
+    *writer = writer_start(writer->out);
+    return true;
+}
+
+static inline bool room(struct writer *writer, size_t n)
+{
+    return (size_t)(writer->end - writer->at) >= n || more_room(writer, n);
+}
+
+/* Values, and what copying and formatting write too far. */
+#define MARGIN (NUMBER_MAX + 1u + PREPARED_SLACK)
+
+/* A value that is long, or escaped, or the exporter's; or none, and then its piece of text is left out too. */
+static __attribute__((noinline)) bool write_slow(struct writer *writer, const struct prepared *prepared,
+                                                 const struct label_place *place, const struct source *source,
+                                                 const libshm_series_view *series, const char *piece, size_t size)
+{
+    char text[24];
+    const char *value = labels_value(place, source, series, text);
+    if (!value)
+        return true;
+    if (!room(writer, size + PREPARED_SLACK))
+        return false;
+    writer->at = copy_text(writer->at, piece, size);
+    if (!writer_stop(writer))
+        return false;
+    dialect_append_label_value(writer->out, value);
+    *writer = writer_start(writer->out);
+    return !writer->out->failed && room(writer, prepared->most + MARGIN);
+}
+
+/* The one line up to its value, or the pairs. */
+static inline bool write_labels(struct writer *writer, const struct prepared *prepared, const struct source *source,
+                                const libshm_series_view *series, const uint8_t *value_sizes)
+{
+    const char *piece = prepared->text;
+    const uint32_t *size = prepared->sizes;
+    if (!room(writer, prepared->most + MARGIN))
+        return false;
+    for (uint32_t i = 0; i < prepared->n_labels; piece += *size++, i++) {
+        if (value_sizes[i] == PREPARED_SLOW) {
+            if (!write_slow(writer, prepared, &prepared->labels[i], source, series, piece, *size))
+                return false;
+            continue;
+        }
+        writer->at = copy_text(writer->at, piece, *size);
+        writer->at = copy_value(writer->at, series->label_values[prepared->labels[i].index], value_sizes[i]);
+    }
+    writer->at = copy_text(writer->at, piece, *size);
+    return true;
 }
 
 static inline void end_line(struct writer *writer, size_t value_size)
@@ -121,33 +178,52 @@ static inline void end_line(struct writer *writer, size_t value_size)
     *writer->at++ = '\n';
 }
 
+/* The lines of a series that has several. */
+struct lines {
+    const struct buffer *pairs;
+    const char *piece;
+    const uint32_t *size;
+};
+
+static void start_line(struct writer *writer, struct lines *lines)
+{
+    writer->at = copy_text(writer->at, lines->piece, lines->size[0]);
+    writer->at = copy_text(writer->at, lines->pairs->data, lines->pairs->size);
+    writer->at = copy_text(writer->at, lines->piece + lines->size[0], lines->size[1]);
+    lines->piece += lines->size[0] + lines->size[1];
+    lines->size += 2;
+}
+
 /* Cumulative. Returns the count of all: what `_count` says is the +Inf bucket, whatever the segment holds. */
-static uint64_t write_buckets(struct writer *writer, const libshm_series_view *series, uint32_t n_bounds)
+static uint64_t write_buckets(struct writer *writer, struct lines *lines, const libshm_series_view *series,
+                              uint32_t n_bounds)
 {
     uint64_t count = 0;
     for (uint32_t i = 0; i <= n_bounds; i++) {
         count += series->buckets[i].integer;
-        start_line(writer);
+        start_line(writer, lines);
         end_line(writer, number_format_u64(writer->at, count));
     }
     return count;
 }
 
-static inline void skip_line(struct writer *writer)
+static void skip_line(struct lines *lines)
 {
-    writer->text += *writer->length++;
+    lines->piece += lines->size[0] + lines->size[1];
+    lines->size += 2;
 }
 
-static void write_sum_and_count(struct writer *writer, double sum, uint64_t count)
+static void write_sum_and_count(struct writer *writer, struct lines *lines, bool openmetrics, double sum,
+                                uint64_t count)
 {
-    if (writer->openmetrics && !(sum >= 0)) { /* to OpenMetrics a sum is a counter, and none without the other */
-        skip_line(writer);
-        skip_line(writer);
+    if (openmetrics && !(sum >= 0)) { /* to OpenMetrics a sum is a counter, and none without the other */
+        skip_line(lines);
+        skip_line(lines);
         return;
     }
-    start_line(writer);
+    start_line(writer, lines);
     end_line(writer, number_format_double(writer->at, sum));
-    start_line(writer);
+    start_line(writer, lines);
     end_line(writer, number_format_u64(writer->at, count));
 }
 
@@ -165,22 +241,39 @@ static size_t format_value(char *out, uint32_t type, const libshm_series_view *s
     }
 }
 
-static inline void write_series(struct writer *writer, const libshm_family_view *family,
-                                const libshm_series_view *series)
+static bool write_lines(struct text_encoder *text, struct writer *writer, const struct prepared *prepared,
+                        const struct source *source, const libshm_family_view *family, const libshm_series_view *series,
+                        const uint8_t *value_sizes)
 {
+    const struct dialect_samples samples = dialect_samples(&text->dialect, family);
+    struct lines lines = {
+        .pairs = &text->pairs,
+        .piece = prepared->text,
+        .size = prepared->sizes + prepared->n_labels + 1,
+    };
+    for (const uint32_t *size = prepared->sizes; size < lines.size; size++)
+        lines.piece += *size;
+    text->pairs.size = 0;
+    if (!buffer_reserve(&text->pairs, prepared->most + MARGIN))
+        return false;
+    struct writer pairs = writer_start(&text->pairs);
+    if (!write_labels(&pairs, prepared, source, series, value_sizes) || !writer_stop(&pairs) ||
+        !room(writer, prepared->most_lines + prepared->n_lines * (text->pairs.size + MARGIN)))
+        return false;
     uint64_t count = series->count;
-    if (writer->samples.value) {
-        start_line(writer);
+    if (samples.value) {
+        start_line(writer, &lines);
         end_line(writer, format_value(writer->at, family->type, series));
     }
-    if (writer->samples.buckets)
-        count = write_buckets(writer, series, family->n_bounds);
-    if (writer->samples.sum_and_count)
-        write_sum_and_count(writer, series->sum, count);
-    if (writer->samples.created) {
-        start_line(writer);
+    if (samples.buckets)
+        count = write_buckets(writer, &lines, series, family->n_bounds);
+    if (samples.sum_and_count)
+        write_sum_and_count(writer, &lines, text->dialect.openmetrics, series->sum, count);
+    if (samples.created) {
+        start_line(writer, &lines);
         end_line(writer, number_format_double(writer->at, (double)(series->created_ns / 1000000) / 1e3));
     }
+    return true;
 }
 
 static bool wanted(const struct merged_part *part, const struct selection *selection, const libshm_family_view *family,
@@ -191,37 +284,33 @@ static bool wanted(const struct merged_part *part, const struct selection *selec
     return part->source != 0 || selection_has_own_series(selection, family, &family->series[i]);
 }
 
-static void write_part(const struct text_encoder *text, struct buffer *out, const struct merged_part *part,
+static bool write_part(struct text_encoder *text, struct buffer *out, const struct merged_part *part,
                        const struct source *sources, const struct selection *selection, const struct prepared *prepared)
 {
     const libshm_family_view *family = merged_view(part, sources);
+    const struct source *source = &sources[part->source];
     const bool all = !part->skip && (part->source != 0 || selection->n_segments == 0);
-    struct writer writer = {
-        .at = out->data + out->size,
-        .text = prepared->text,
-        .length = prepared->lengths,
-        .samples = dialect_samples(&text->dialect, family),
-        .openmetrics = text->dialect.openmetrics,
-    };
-    if (part->source != 0 && !selection_has_segment(selection, sources[part->source].name))
-        return;
-    for (size_t i = 0; i < family->n_series; i++) {
-        if (all || wanted(part, selection, family, i))
-            write_series(&writer, family, &family->series[i]);
-        else
-            for (uint32_t line = 0; line < prepared->lines_per_series; line++)
-                skip_line(&writer);
+    const uint8_t *value_sizes = prepared->value_sizes;
+    if (part->source != 0 && !selection_has_segment(selection, source->name))
+        return true;
+    struct writer writer = writer_start(out);
+    for (size_t i = 0; i < family->n_series; value_sizes += prepared->n_labels, i++) {
+        const libshm_series_view *series = &family->series[i];
+        if (!all && !wanted(part, selection, family, i))
+            continue;
+        if (prepared->n_lines) {
+            if (!write_lines(text, &writer, prepared, source, family, series, value_sizes))
+                return false;
+            continue;
+        }
+        if (!write_labels(&writer, prepared, source, series, value_sizes))
+            return false;
+        end_line(&writer, format_value(writer.at, family->type, series));
     }
-    out->size = (size_t)(writer.at - out->data);
+    return writer_stop(&writer);
 }
 
-/* Not more than this: every line's text, its value and its end, and what copying in steps writes too far. */
-static size_t most_bytes(const struct prepared *prepared)
-{
-    return prepared->size + prepared->n_series * prepared->lines_per_series * (NUMBER_MAX + 1u) + PREPARED_SLACK;
-}
-
-static void write_families(const struct text_encoder *text, struct buffer *out, const struct merged *merged,
+static bool write_families(struct text_encoder *text, struct buffer *out, const struct merged *merged,
                            const struct source *sources, const struct selection *selection)
 {
     const char *header = text->headers.data;
@@ -232,13 +321,15 @@ static void write_families(const struct text_encoder *text, struct buffer *out, 
             const size_t start = out->size;
             buffer_append(out, header, text->header_sizes[i]);
             for (size_t part = 0; part < family->n_parts; part++)
-                write_part(text, out, &family->parts[part], sources, selection, prepared[part]);
+                if (!write_part(text, out, &family->parts[part], sources, selection, prepared[part]))
+                    return false;
             if (selection->n_segments && out->size == start + text->header_sizes[i])
                 out->size = start; /* it has nothing in these segments */
         }
         header += text->header_sizes[i];
         prepared += family->n_parts;
     }
+    return true;
 }
 
 static bool encode(struct encoder *encoder, const struct merged *merged, const struct source *sources,
@@ -247,21 +338,20 @@ static bool encode(struct encoder *encoder, const struct merged *merged, const s
     struct text_encoder *text = (struct text_encoder *)encoder;
     if (!keep_up(text, merged, sources))
         return false;
-    size_t most = text->headers.size + strlen(text->dialect.end);
-    for (size_t i = 0; i < text->n_parts; i++)
-        most += most_bytes(text->prepared[i]);
-    if (!buffer_reserve(out, most))
+    if (!buffer_reserve(out, text->headers.size + text->last_size + text->last_size / 16 + 1) ||
+        !write_families(text, out, merged, sources, selection))
         return false;
-    write_families(text, out, merged, sources, selection);
     buffer_append_string(out, text->dialect.end);
+    text->last_size = out->size;
     return !out->failed;
 }
 
 static void free_encoder(struct encoder *encoder)
 {
     struct text_encoder *text = (struct text_encoder *)encoder;
-    release_all(text->prepared, text->n_parts);
+    forget_parts(text);
     buffer_free(&text->headers);
+    buffer_free(&text->pairs);
     free(text->header_sizes);
     free(text);
 }

@@ -40,7 +40,7 @@ static bool taken(const struct labels *labels, const libshm_family_view *family,
 static void add(struct labels *labels, enum label_origin origin, const char *name)
 {
     struct label *label = &labels->label[labels->n++];
-    label->origin = origin;
+    label->place.origin = origin;
     snprintf(label->name, sizeof label->name, "%s", name);
 }
 
@@ -72,18 +72,18 @@ void labels_plan(struct labels *labels, const libshm_family_view *family, bool s
             } while (taken(labels, family, name) && ++prefix < LIBSHM_MAX_LABELS);
             break;
         }
-        labels->label[labels->n].index = i;
+        labels->label[labels->n].place.index = i;
         add(labels, LABEL_OWN, name);
     }
     qsort(labels->label, labels->n, sizeof *labels->label, by_name);
 }
 
-const char *labels_value(const struct label *label, const struct source *source, const libshm_series_view *series,
+const char *labels_value(const struct label_place *place, const struct source *source, const libshm_series_view *series,
                          char text[24])
 {
-    switch (label->origin) {
+    switch (place->origin) {
     case LABEL_OWN:
-        return series->label_values[label->index];
+        return series->label_values[place->index];
     case LABEL_SEGMENT:
         return source->segment;
     case LABEL_PID:

@@ -17,18 +17,21 @@ enum label_origin { LABEL_OWN, LABEL_SEGMENT, LABEL_PID, LABEL_PID_NS };
 struct labels {
     size_t n;
     struct label {
-        enum label_origin origin;
-        uint32_t index; /* LABEL_OWN: in the family's label_names */
+        struct label_place {
+            enum label_origin origin;
+            uint32_t index; /* LABEL_OWN: in the family's label_names */
+        } place;
         char name[LABELS_NAME_MAX];
     } label[LIBSHM_MAX_LABELS + LABELS_ADDED];
 };
 
 void labels_plan(struct labels *labels, const libshm_family_view *family, bool segment);
 
-/* What stands for `label` in `series`; NULL: nothing, this series has no such label. `text` is room for a number. The
- * pid namespace is told only of processes that live in another one than this process: there a pid alone says nothing.
+/* What the label has as its value in `series`; NULL: nothing, this series has no such label. `text` is room for a
+ * number. The pid namespace is told only of processes that live in another one than this process: there a pid alone
+ * says nothing.
  */
-const char *labels_value(const struct label *label, const struct source *source, const libshm_series_view *series,
+const char *labels_value(const struct label_place *place, const struct source *source, const libshm_series_view *series,
                          char text[24]);
 
 /* The inode of this process's pid namespace; 0: not known. */

@@ -2,7 +2,6 @@
  *
  * Prepared text, see prepared.h. */
 #include "prepared.h"
-#include "labels.h"
 #include "number.h"
 
 #include <stdlib.h>
@@ -10,13 +9,12 @@
 
 struct maker {
     const struct dialect *dialect;
-    const struct source *source;
     const libshm_family_view *family;
     struct labels labels;
-    struct buffer pairs; /* the labels of the series at hand: a="x",b="y" */
     struct buffer text;
-    uint32_t *lengths;
-    size_t n_lines;
+    struct prepared *made;
+    size_t n_sizes;
+    size_t start; /* of the piece at hand */
 };
 
 static uint32_t lines_of(const struct dialect *dialect, const libshm_family_view *family)
@@ -25,65 +23,71 @@ static uint32_t lines_of(const struct dialect *dialect, const libshm_family_view
     return samples.value + (samples.buckets ? family->n_bounds + 1 : 0) + 2u * samples.sum_and_count + samples.created;
 }
 
-static struct prepared_series key_of(const libshm_series_view *series)
+/* ---- pieces of text ------------------------------------------------------------------------------------------- */
+
+static void append(struct maker *maker, const char *text)
 {
-    return (struct prepared_series){series->generation, series->process, series->number};
+    buffer_append_string(&maker->text, text);
 }
 
-static bool same_key(const struct prepared_series *key, const libshm_series_view *series)
+static void end_piece(struct maker *maker)
 {
-    return key->number == series->number && key->generation == series->generation && key->process == series->process;
+    maker->made->sizes[maker->n_sizes++] = (uint32_t)(maker->text.size - maker->start);
+    maker->start = maker->text.size;
 }
 
-static bool key_before(const struct prepared_series *key, const libshm_series_view *series)
+static void append_name(struct maker *maker, const char *suffix)
 {
-    return key->number != series->number ? key->number < series->number : key->process < series->process;
+    if (!suffix) {
+        dialect_append_value_name(maker->dialect, &maker->text, maker->family);
+        return;
+    }
+    if (maker->dialect->openmetrics)
+        dialect_append_base_name(maker->dialect, &maker->text, maker->family);
+    else
+        dialect_append_name(maker->dialect, &maker->text, maker->family->name);
+    append(maker, suffix);
 }
 
-/* ---- one series ------------------------------------------------------------------------------------------------ */
+/* The pieces around the values. A piece closes the value before it, so one that is left out takes its piece along. */
+static void append_pairs(struct maker *maker, const struct source *source)
+{
+    struct prepared *made = maker->made;
+    for (size_t i = 0; i < maker->labels.n; i++) {
+        const struct label *label = &maker->labels.label[i];
+        if (i)
+            append(maker, "\",");
+        dialect_append_name(maker->dialect, &maker->text, label->name);
+        append(maker, "=\"");
+        if (label->place.origin == LABEL_SEGMENT) {
+            dialect_append_label_value(&maker->text, source->segment);
+            continue;
+        }
+        made->labels[made->n_labels++] = label->place;
+        end_piece(maker);
+    }
+    if (maker->labels.n)
+        append(maker, "\"");
+}
 
-/* A line of the sample `name` + `suffix`, NULL for that without a suffix. `le` stands last, as everybody writes it. */
+/* The pieces of a line of the sample `name` + `suffix`. `le` stands last, as everybody writes it. */
 static void append_line(struct maker *maker, const char *suffix, const char *le, size_t le_size)
 {
-    const size_t start = maker->text.size;
-    if (suffix) {
-        if (maker->dialect->openmetrics)
-            dialect_append_base_name(maker->dialect, &maker->text, maker->family);
-        else
-            dialect_append_name(maker->dialect, &maker->text, maker->family->name);
-        buffer_append_string(&maker->text, suffix);
-    } else {
-        dialect_append_value_name(maker->dialect, &maker->text, maker->family);
+    append_name(maker, suffix);
+    if (maker->labels.n || le)
+        append(maker, "{");
+    end_piece(maker);
+    if (le) {
+        append(maker, maker->labels.n ? ",le=\"" : "le=\"");
+        buffer_append(&maker->text, le, le_size);
+        append(maker, "\"");
     }
-    if (maker->pairs.size || le) {
-        buffer_append(&maker->text, "{", 1);
-        buffer_append(&maker->text, maker->pairs.data, maker->pairs.size);
-        if (le) {
-            buffer_append_string(&maker->text, maker->pairs.size ? ",le=\"" : "le=\"");
-            buffer_append(&maker->text, le, le_size);
-            buffer_append(&maker->text, "\"", 1);
-        }
-        buffer_append(&maker->text, "}", 1);
-    }
-    buffer_append(&maker->text, " ", 1);
-    maker->lengths[maker->n_lines++] = (uint32_t)(maker->text.size - start);
+    append(maker, maker->labels.n || le ? "} " : " ");
+    end_piece(maker);
 }
 
-static void append_series(struct maker *maker, const libshm_series_view *series)
+static void append_lines(struct maker *maker)
 {
-    maker->pairs.size = 0;
-    for (size_t i = 0; i < maker->labels.n; i++) {
-        char text[24];
-        const char *value = labels_value(&maker->labels.label[i], maker->source, series, text);
-        if (!value)
-            continue;
-        if (maker->pairs.size)
-            buffer_append(&maker->pairs, ",", 1);
-        dialect_append_name(maker->dialect, &maker->pairs, maker->labels.label[i].name);
-        buffer_append(&maker->pairs, "=\"", 2);
-        dialect_append_label_value(&maker->pairs, value);
-        buffer_append(&maker->pairs, "\"", 1);
-    }
     const struct dialect_samples samples = dialect_samples(maker->dialect, maker->family);
     if (samples.value)
         append_line(maker, NULL, NULL, 0);
@@ -101,104 +105,84 @@ static void append_series(struct maker *maker, const libshm_series_view *series)
         append_line(maker, "_created", NULL, 0);
 }
 
-/* ---- a part ---------------------------------------------------------------------------------------------------- */
-
-static bool all_in(const struct prepared *old, const libshm_family_view *family)
+static void append_pieces(struct maker *maker, const struct source *source)
 {
-    if (old->n_series != family->n_series)
-        return false;
-    for (size_t i = 0; i < old->n_series; i++)
-        if (!same_key(&old->series[i], &family->series[i]))
-            return false;
-    return true;
-}
-
-static size_t text_size(const struct prepared *prepared, size_t series)
-{
-    size_t size = 0;
-    if (prepared && series < prepared->n_series)
-        for (uint32_t line = 0; line < prepared->lines_per_series; line++)
-            size += prepared->lengths[series * prepared->lines_per_series + line];
-    return size;
-}
-
-/* Series come sorted by number and process, so old and new are walked side by side. */
-static void append_all(struct maker *maker, struct prepared *made, const struct prepared *old)
-{
-    const uint32_t lines = made->lines_per_series;
-    size_t o = 0, from = 0, size = text_size(old, 0); /* in the old text: a series, where its text is, how long */
-    const size_t n_old = old ? old->n_series : 0;
-    for (size_t i = 0; i < made->n_series; i++) {
-        const libshm_series_view *series = &maker->family->series[i];
-        made->series[i] = key_of(series);
-        while (o < n_old && key_before(&old->series[o], series)) {
-            from += size;
-            size = text_size(old, ++o);
-        }
-        if (o < n_old && same_key(&old->series[o], series)) {
-            buffer_append(&maker->text, old->text + from, size);
-            memcpy(maker->lengths + maker->n_lines, old->lengths + o * lines, lines * sizeof *maker->lengths);
-            maker->n_lines += lines;
-        } else {
-            append_series(maker, series);
-        }
+    const uint32_t lines = lines_of(maker->dialect, maker->family);
+    struct prepared *made = maker->made;
+    made->n_lines = lines == 1 && dialect_samples(maker->dialect, maker->family).value ? 0 : lines;
+    if (made->n_lines == 0) {
+        append_name(maker, NULL);
+        if (maker->labels.n)
+            append(maker, "{");
     }
+    append_pairs(maker, source);
+    if (made->n_lines == 0)
+        append(maker, maker->labels.n ? "} " : " ");
+    end_piece(maker);
+    made->most = maker->text.size + made->n_labels * (PREPARED_SLOW - 1);
+    if (made->n_lines)
+        append_lines(maker);
+    made->most_lines = maker->text.size;
+    buffer_reserve(&maker->text, PREPARED_SLACK);
+    made->text = maker->text.data;
+}
+
+/* ---- values --------------------------------------------------------------------------------------------------- */
+
+static uint8_t size_of(const char *value)
+{
+    uint8_t n = 0;
+    for (; value[n]; n++)
+        if (value[n] == '"' || value[n] == '\\' || value[n] == '\n' || n == PREPARED_SLOW - 1)
+            return PREPARED_SLOW;
+    return n;
+}
+
+static void measure_values(struct prepared *made, const libshm_family_view *family)
+{
+    uint8_t *size = made->value_sizes;
+    for (size_t i = 0; i < family->n_series; i++)
+        for (uint32_t label = 0; label < made->n_labels; label++)
+            *size++ = made->labels[label].origin == LABEL_OWN
+                          ? size_of(family->series[i].label_values[made->labels[label].index])
+                          : PREPARED_SLOW;
 }
 
 struct prepared *prepared_make(const struct dialect *dialect, const struct source *source,
-                               const libshm_family_view *family, struct prepared *old)
+                               const libshm_family_view *family)
 {
-    if (old && all_in(old, family)) {
-        old->references++;
-        return old;
-    }
-    const uint32_t lines = lines_of(dialect, family);
     struct prepared *made = calloc(1, sizeof *made);
     struct maker *maker = calloc(1, sizeof *maker);
     bool whole = made && maker;
     if (whole) {
-        *made = (struct prepared){
-            .references = 1,
-            .identity = source->identity,
-            .generation = family->generation,
-            .number = family->number,
-            .lines_per_series = lines,
-            .n_series = family->n_series,
-            .series = calloc(family->n_series + 1, sizeof *made->series),
-            .lengths = calloc(family->n_series * lines + 1, sizeof *made->lengths),
-        };
-        maker->dialect = dialect;
-        maker->source = source;
-        maker->family = family;
-        maker->lengths = made->lengths;
+        *maker = (struct maker){.dialect = dialect, .family = family, .made = made};
         labels_plan(&maker->labels, family, source->segment != NULL);
-        whole = made->series && made->lengths;
+        made->labels = calloc(maker->labels.n + 1, sizeof *made->labels);
+        made->sizes = calloc(maker->labels.n + 1 + 2 * (size_t)lines_of(dialect, family), sizeof *made->sizes);
+        whole = made->labels && made->sizes;
     }
     if (whole) {
-        append_all(maker, made, old);
-        whole = buffer_reserve(&maker->text, PREPARED_SLACK) && !maker->pairs.failed;
-        made->text = maker->text.data;
-        made->size = maker->text.size;
-        maker->text = (struct buffer){0};
+        append_pieces(maker, source);
+        made->value_sizes = malloc(family->n_series * made->n_labels + 1);
+        whole = !maker->text.failed && made->value_sizes;
     }
-    if (maker) {
-        buffer_free(&maker->pairs);
-        buffer_free(&maker->text);
-    }
+    if (whole)
+        measure_values(made, family);
     free(maker);
     if (!whole) {
-        prepared_release(made);
+        prepared_free(made);
         return NULL;
     }
     return made;
 }
 
-void prepared_release(struct prepared *prepared)
+void prepared_free(struct prepared *prepared)
 {
-    if (!prepared || --prepared->references)
+    if (!prepared)
         return;
-    free(prepared->series);
-    free(prepared->lengths);
+    free(prepared->labels);
+    free(prepared->sizes);
     free(prepared->text);
+    free(prepared->value_sizes);
     free(prepared);
 }

@@ -2,6 +2,7 @@
  *
  * The text formats, from families made by hand: against the files in tests/golden, what is kept from one scrape to the
  * next, and what a selection leaves. GOLDEN_WRITE=1 in the environment writes the golden files instead. */
+#define _GNU_SOURCE
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -258,11 +259,11 @@ static void what_is_kept_is_right(void **state)
     merger_free(merger);
 }
 
-/* With the layout unchanged, only values are read: label values are not even looked at. */
+/* With the layout unchanged, only numbers change. */
 static void values_change_without_a_new_layout(void **state)
 {
     (void)state;
-    libshm_series_view series[] = {{.number = 3, .generation = 1, .label_values = STRINGS("v"), .integer = 9}};
+    libshm_series_view series[] = {{.number = 3, .generation = 1, .label_values = STRINGS("value"), .integer = 9}};
     const libshm_family_view families[] = {
         FAMILY(0, "a_total", COUNTER, series, .n_labels = 1, .label_names = STRINGS("x"))};
     const struct source sources[] = {SOURCE("s", 1, families)};
@@ -270,21 +271,57 @@ static void values_change_without_a_new_layout(void **state)
     struct encoder *encoder = encoder_new_text(&text_dialect);
     free(encode(merger, encoder, &text_dialect, &everything, sources, 1));
     series[0].integer = 10;
-    series[0].label_values = NULL;
     char *text = encode(merger, encoder, &text_dialect, &everything, sources, 1);
-    assert_string_equal(text, "# HELP a_total Help of a_total.\n# TYPE a_total counter\na_total{x=\"v\"} 10\n");
+    assert_string_equal(text, "# HELP a_total Help of a_total.\n# TYPE a_total counter\na_total{x=\"value\"} 10\n");
     free(text);
     encoder->free(encoder);
     merger_free(merger);
 }
 
+static char *value_of_length(size_t n, bool special)
+{
+    char *value = malloc(n + 1);
+    assert_non_null(value);
+    for (size_t i = 0; i < n; i++)
+        value[i] = (char)('a' + i % 26);
+    if (special && n)
+        value[n - 1] = '"';
+    value[n] = '\0';
+    return value;
+}
+
+/* Label values of every length around the steps in which they are copied, with and without something to escape. */
+static void label_values_of_every_length(void **state)
+{
+    (void)state;
+    enum { LENGTHS = 600 };
+    for (size_t n = 0; n < LENGTHS; n++) {
+        for (int special = 0; special < 2; special++) {
+            char *value = value_of_length(n, special); /* exactly as long as it is: ASan sees whoever reads on */
+            const char *values[] = {value, "b"};
+            const libshm_series_view series[] = {{.generation = 1, .label_values = values, .integer = n}};
+            const libshm_family_view families[] = {
+                FAMILY(0, "a_total", COUNTER, series, .n_labels = 2, .label_names = STRINGS("x", "y"))};
+            const struct source sources[] = {SOURCE("s", 1, families)};
+            char *text = encode_once(&text_dialect, &everything, sources, 1), *expected = NULL;
+            assert_true(asprintf(&expected,
+                                 "# HELP a_total Help of a_total.\n# TYPE a_total counter\n"
+                                 "a_total{x=\"%.*s%s\",y=\"b\"} %zu\n",
+                                 (int)(special && n ? n - 1 : n), value, special && n ? "\\\"" : "", n) > 0);
+            assert_string_equal(text, expected);
+            free(expected);
+            free(text);
+            free(value);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(matches_the_golden_files),
-        cmocka_unit_test(selections_leave_what_was_asked_for),
-        cmocka_unit_test(what_is_kept_is_right),
-        cmocka_unit_test(values_change_without_a_new_layout),
+        cmocka_unit_test(matches_the_golden_files),     cmocka_unit_test(selections_leave_what_was_asked_for),
+        cmocka_unit_test(what_is_kept_is_right),        cmocka_unit_test(values_change_without_a_new_layout),
+        cmocka_unit_test(label_values_of_every_length),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
