@@ -37,14 +37,15 @@ extern "C" {
 
 /* ---- errors --------------------------------------------------------------------------------------------------- */
 enum {
-    LIBSHM_E_INVALID = -1,      /* an argument: name, label, bounds, text ... */
-    LIBSHM_E_MISMATCH = -2,     /* the name is defined with another type, labels, buckets or mode */
-    LIBSHM_E_COLLISION = -3,    /* a sample name of this family is one of another family */
-    LIBSHM_E_FULL = -4,         /* the segment is at its maximum size, a table or the file system is full */
-    LIBSHM_E_OVERFLOW = -5,     /* the family is at its series cap: the handle is the overflow series, or a no-op */
-    LIBSHM_E_BUSY = -6,         /* the lock could not be had in time, or attaches live and `force` was not given */
-    LIBSHM_E_SYSTEM = -7,       /* a system call failed; errno is set */
-    LIBSHM_E_NOT_FOUND = -8,    /* no such segment, family or series */
+    LIBSHM_E_INVALID = -1,   /* an argument: name, label, bounds, text ... */
+    LIBSHM_E_MISMATCH = -2,  /* the name is defined with another type, labels, buckets or mode */
+    LIBSHM_E_COLLISION = -3, /* a sample name of this family is one of another family */
+    LIBSHM_E_FULL = -4,      /* the segment is at its maximum size, a table or the file system is full */
+    LIBSHM_E_OVERFLOW = -5,  /* the family is at its series cap, or a process that does not go on keeps the insert lock:
+                                the handle is the overflow series, or a no-op */
+    LIBSHM_E_BUSY = -6,      /* the lock could not be had in time, or attaches live and `force` was not given */
+    LIBSHM_E_SYSTEM = -7,    /* a system call failed; errno is set */
+    LIBSHM_E_NOT_FOUND = -8, /* no such segment, family or series */
     LIBSHM_E_PERMISSION = -9,   /* not permitted, or an owner or mode that is not safe to use */
     LIBSHM_E_NOT_SEGMENT = -10, /* not a segment at all */
     LIBSHM_E_VERSION = -11,     /* a segment or a header file of another version; the detail says what it would need */
@@ -141,9 +142,10 @@ int libshm_histogram_define(libshm_segment *segment, const libshm_metric *metric
  * labels. UTF-8, at most LIBSHM_MAX_LABEL_VALUE bytes each. */
 
 /* A handle to keep. It holds the series: its cells are not given to another until this handle was put back or the last
- * process that inherited it has ended. A family at its cap gives counters, histograms and summaries the overflow
- * series (every label "overflow") and gauges a no-op, with LIBSHM_E_OVERFLOW. Summaries use histogram handles; info,
- * stateset and unknown families use gauge handles. */
+ * process that inherited it has ended. A family with labels that is at its cap, or whose new series cannot be made
+ * because another process keeps the insert lock and does not go on, gives counters, histograms and summaries the
+ * overflow series (every label "overflow") and gauges a no-op, with LIBSHM_E_OVERFLOW; without labels: LIBSHM_E_BUSY,
+ * to be tried again. Summaries use histogram handles; info, stateset and unknown families use gauge handles. */
 int libshm_counter_get(libshm_family *family, const char *const *values, libshm_counter *counter);
 int libshm_gauge_get(libshm_family *family, const char *const *values, libshm_gauge *gauge);
 int libshm_histogram_get(libshm_family *family, const char *const *values, libshm_histogram *histogram);

@@ -240,12 +240,17 @@ int libshm_hold(struct libshm_segment *segment, uint32_t thing, bool insert_lock
         return libshm_error_set(LIBSHM_E_MEMORY, "out of memory");
     if (*count == 0 && !segment->common && !set_own_bit(segment, thing, insert_locked)) {
         int error = insert_locked ? LIBSHM_E_FULL : libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
-        if (error)
-            return error;
-        bool set = set_own_bit(segment, thing, true);
-        libshm_insert_unlock(segment);
+        bool set = false;
+        if (!error) {
+            set = set_own_bit(segment, thing, true);
+            libshm_insert_unlock(segment);
+            error = LIBSHM_E_FULL;
+        } else if (!segment->process.wiped->own_attach) {
+            /* a forked child cannot get an attach now: the one that it inherited lives as long as it does, too */
+            set = set_bit(segment, thing, false);
+        }
         if (!set)
-            return LIBSHM_E_FULL;
+            return error;
     }
     segment->held += *count == 0;
     ++*count;

@@ -250,7 +250,10 @@ static int define_locked(struct libshm_segment *segment, const libshm_metric *me
             return error;
         entry = libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, number);
     }
-    return object(segment, entry, number, metric, type, n_labels, true, family);
+    error = object(segment, entry, number, metric, type, n_labels, true, family);
+    if (!error)
+        (void)libshm_overflow_hold(*family, true); /* without room for it, the definition stands */
+    return error;
 }
 
 static int define(libshm_segment *segment, const libshm_metric *metric, uint32_t type, libshm_family **family)
@@ -269,6 +272,8 @@ static int define(libshm_segment *segment, const libshm_metric *metric, uint32_t
     error = LIBSHM_E_NOT_FOUND;
     if (entry && compare(segment, entry, metric, type, n_labels) == 0)
         error = object(segment, entry, number, metric, type, n_labels, false, family);
+    if (!error)
+        (void)libshm_overflow_hold(*family, false);
     if (error == LIBSHM_E_NOT_FOUND || error == LIBSHM_E_BUSY) {
         error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
         if (!error) {

@@ -12,6 +12,7 @@
  *   live.c        live gauges: this process's cells
  *   sweep.c       hiding by TTL, removal, reuse
  *   series.c      get, put, remove; value.c reads back
+ *   overflow.c    where updates count whose series cannot be had
  *   definition.c  what a definition may say
  *   family.c      families, made from definitions
  *   lookup.c      the process-local cache behind the *_with functions
@@ -253,7 +254,10 @@ LIBSHM_HIDDEN int libshm_labels_set(const struct libshm_family *family, const ch
 LIBSHM_HIDDEN int libshm_series_obtain(struct libshm_family *family, const struct libshm_labels *labels,
                                        struct libshm_found *found);
 LIBSHM_HIDDEN int libshm_series_make(struct libshm_segment *segment, const struct libshm_family *family,
-                                     const struct libshm_labels *labels, bool beyond_cap, struct libshm_found *found);
+                                     const struct libshm_labels *labels, bool overflow, struct libshm_found *found);
+/* Holds what was found without the lock: LIBSHM_E_NOT_FOUND if it is not any more what was found. */
+LIBSHM_HIDDEN int libshm_series_hold(struct libshm_segment *segment, const struct libshm_found *found,
+                                     bool insert_locked);
 LIBSHM_HIDDEN void libshm_counter_handle(const struct libshm_family *family, const struct libshm_found *found,
                                          libshm_counter *counter);
 /* The bucket search over these bounds, and what of a handle belongs to it. NULL: out of memory. To free(). */
@@ -263,6 +267,17 @@ LIBSHM_HIDDEN void libshm_histogram_handle(const struct libshm_family *family, c
                                            libshm_histogram *histogram);
 LIBSHM_HIDDEN void libshm_gauge_handle(const struct libshm_family *family, const struct libshm_found *found,
                                        libshm_gauge *gauge);
+
+/* ---- overflow.c ---- */
+/* Mutex held: this process holds the overflow series from now on, if the family is of a kind that has one, and it is
+ * made if it is not there. insert_locked as in libshm_hold. */
+LIBSHM_HIDDEN int libshm_overflow_hold(struct libshm_family *family, bool insert_locked);
+/* Locked: is this an overflow series in which nothing has counted yet? */
+LIBSHM_HIDDEN bool libshm_overflow_asleep(const struct libshm_segment *segment, const struct libshm_series_entry *entry,
+                                          uint32_t number);
+/* Mutex held: counts and gives the overflow series instead of another one; `why` is LIBSHM_E_BUSY if that is because
+ * the insert lock could not be had. found->entry is NULL if there is none. Always LIBSHM_E_OVERFLOW. */
+LIBSHM_HIDDEN int libshm_overflow_give(struct libshm_family *family, int why, struct libshm_found *found);
 
 /* ---- definition.c ---- */
 LIBSHM_HIDDEN const char *libshm_type_name(uint32_t type);

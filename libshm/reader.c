@@ -310,6 +310,10 @@ static int take(struct libshm_reader *r)
     if ((error = libshm_reader_processes(r)) != 0)
         return error;
     libshm_reader_cells(r);
+    if (libshm_reader_woken(r)) {
+        r->again = true;
+        return 0;
+    }
     /* All cells were read before this load: no change until here, no cells that became another's. */
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (__atomic_load_n(&mapped(r)->directory_version, __ATOMIC_ACQUIRE) == r->header.directory_version)

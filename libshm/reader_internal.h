@@ -70,7 +70,8 @@ struct libshm_reader_series {
     uint8_t n_labels;
     uint8_t state;
     bool hidden; /* when the directory was last looked at */
-    bool placed; /* shown, or a dynamic series */
+    bool moved;  /* hidden, but its cells have changed since: shown for good if nothing can hide it again */
+    bool placed; /* shown, a dynamic series, or asleep */
 };
 
 /* A place of the index; open addressing. */
@@ -171,6 +172,7 @@ struct libshm_reader {
     struct libshm_array items;   /* struct libshm_reader_item */
     struct libshm_array live;    /* struct libshm_reader_live */
     uint32_t n_shown, n_groups, n_items, n_dynamic, n_live;
+    uint32_t n_asleep; /* the last of the dynamic series: overflow series in which nothing has counted yet */
     size_t n_views, n_moving;
     uint64_t incarnation_ns; /* that the views were made with */
     uint64_t fixed_cells;    /* of the series that are always shown */
@@ -254,6 +256,8 @@ static inline enum libshm_value_kind libshm_reader_value_kind(const libshm_famil
 
 /* ---- reader_layout.c ---- */
 LIBSHM_HIDDEN int libshm_reader_layout(struct libshm_reader *reader);
+/* After the cells were read: has a series that was asleep moved? Then another layout shows it. */
+LIBSHM_HIDDEN bool libshm_reader_woken(struct libshm_reader *reader);
 
 /* ---- reader_show.c ---- */
 LIBSHM_HIDDEN libshm_series_view libshm_reader_new_view(const struct libshm_reader *reader, uint32_t number);

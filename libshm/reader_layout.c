@@ -130,8 +130,14 @@ static bool find_cells(struct libshm_reader *r, const struct libshm_reader_serie
 #define MOST_LIVE_CELLS (UINT32_C(1) << 20) /* one a series, and so many series there can be */
 
 struct sizes {
-    size_t views, dynamic, buckets, items, live;
+    size_t views, dynamic, asleep, buckets, items, live;
 };
+
+/* Hidden, and nothing but a first update will show it: its family need not become dynamic for it. */
+static bool asleep(const struct libshm_reader_series *s, const libshm_family_view *family)
+{
+    return s->hidden && !s->moved && family->ttl_ns == 0 && !libshm_reader_live_gauge(family);
+}
 
 /* Decides which series have a place and counts them, a family and a group. */
 static void count_series(struct libshm_reader *r, struct sizes *sizes)
@@ -165,8 +171,11 @@ static void count_series(struct libshm_reader *r, struct sizes *sizes)
             continue;
         }
         s->placed = true;
-        f->shown++;
-        if (live || s->hidden || f->view.ttl_ns != 0)
+        if (asleep(s, &f->view))
+            sizes->asleep++;
+        else
+            f->shown++;
+        if (live || f->view.ttl_ns != 0)
             f->dynamic = true;
         if (live) {
             sizes->live++;
@@ -207,14 +216,15 @@ static void place_series(struct libshm_reader *r, uint32_t number, struct libshm
     const struct libshm_reader_series *s = &all_series(r)[number];
     struct libshm_reader_family *f = &families(r)[s->family];
     struct libshm_cell *own = NULL;
-    uint32_t place = f->first + f->filled++, cell = 0;
+    bool sleeps = asleep(s, &f->view), dynamic = f->dynamic || sleeps;
+    uint32_t place = sleeps ? r->n_dynamic + r->n_asleep++ : f->first + f->filled++, cell = 0;
     enum libshm_value_kind kind = libshm_reader_value_kind(&f->view);
     bool live = libshm_reader_live_gauge(&f->view);
     if (kind == LIBSHM_VALUE_BUCKETS) {
         own = *buckets;
         *buckets += s->n_cells;
     }
-    if (f->dynamic) {
+    if (dynamic) {
         ((struct libshm_reader_dynamic *)r->dynamic.data)[place] = (struct libshm_reader_dynamic){
             .value.buckets = own, .entry = libshm_reader_series_entry(r, number), .number = number, .live = live};
     } else {
@@ -231,7 +241,7 @@ static void place_series(struct libshm_reader *r, uint32_t number, struct libshm
     struct libshm_reader_group *g = &groups(r)[s->group];
     find_cells(r, s, &cell);
     ((struct libshm_reader_item *)r->items.data)[g->first_item + g->n_items++] = (struct libshm_reader_item){
-        .place = place, .cell = (uint16_t)cell, .n_cells = s->n_cells, .kind = (uint8_t)kind, .dynamic = f->dynamic};
+        .place = place, .cell = (uint16_t)cell, .n_cells = s->n_cells, .kind = (uint8_t)kind, .dynamic = dynamic};
 }
 
 static int by_live_cell(const void *a, const void *b)
@@ -263,7 +273,7 @@ static void order_live(struct libshm_reader *r)
 int libshm_reader_layout(struct libshm_reader *r)
 {
     struct sizes sizes = {0};
-    r->n_views = r->n_dynamic = r->n_items = r->n_live = r->n_groups = 0;
+    r->n_views = r->n_dynamic = r->n_asleep = r->n_items = r->n_live = r->n_groups = 0;
     r->fixed_cells = 0;
     int error = order_families(r);
     if (!error)
@@ -273,13 +283,14 @@ int libshm_reader_layout(struct libshm_reader *r)
     count_series(r, &sizes);
     place_families(r, &sizes);
     if (!libshm_array_grow(&r->views, sizes.views + 1, sizeof(libshm_series_view)) ||
-        !libshm_array_grow(&r->dynamic, sizes.dynamic + 1, sizeof(struct libshm_reader_dynamic)) ||
+        !libshm_array_grow(&r->dynamic, sizes.dynamic + sizes.asleep + 1, sizeof(struct libshm_reader_dynamic)) ||
         !libshm_array_grow(&r->buckets, sizes.buckets + 1, sizeof(struct libshm_cell)) ||
         !libshm_array_grow(&r->items, sizes.items + 1, sizeof(struct libshm_reader_item)) ||
         !libshm_array_grow(&r->live, sizes.live + 1, sizeof(struct libshm_reader_live)) ||
         !libshm_array_grow(&r->shares, sizes.live + 1, sizeof(struct libshm_reader_share)))
         return libshm_reader_no_memory(r);
     r->incarnation_ns = r->header.incarnation_ns;
+    r->n_dynamic = (uint32_t)sizes.dynamic;
     struct libshm_cell *buckets = r->buckets.data;
     for (uint32_t n = 0; n < r->n_series; n++)
         if (all_series(r)[n].placed)
@@ -293,8 +304,20 @@ int libshm_reader_layout(struct libshm_reader *r)
         shown[i].n_series = f->dynamic ? 0 : f->shown;
     }
     r->n_views = sizes.views;
-    r->n_dynamic = (uint32_t)sizes.dynamic;
     r->n_items = (uint32_t)sizes.items;
     r->snapshot.layout_version++;
     return 0;
+}
+
+bool libshm_reader_woken(struct libshm_reader *r)
+{
+    bool woken = false;
+    for (uint32_t i = 0; i < r->n_asleep; i++) {
+        const struct libshm_reader_dynamic *d = (struct libshm_reader_dynamic *)r->dynamic.data + r->n_dynamic + i;
+        if (d->fingerprint == __atomic_load_n(&d->entry->fingerprint, __ATOMIC_ACQUIRE))
+            continue;
+        all_series(r)[d->number].moved = true;
+        woken = true;
+    }
+    return woken;
 }

@@ -86,7 +86,7 @@ __attribute__((no_sanitize_thread)) static void copy_text(char *shared, const st
 }
 
 int libshm_series_make(struct libshm_segment *segment, const struct libshm_family *family,
-                       const struct libshm_labels *labels, bool beyond_cap, struct libshm_found *found)
+                       const struct libshm_labels *labels, bool overflow, struct libshm_found *found)
 {
     uint64_t generation;
     uint32_t number, hash = (uint32_t)(labels->hash >> 32), n_cells = 1, text = 0;
@@ -115,19 +115,20 @@ int libshm_series_make(struct libshm_segment *segment, const struct libshm_famil
     __atomic_store_n(&entry->fingerprint, libshm_cells_fingerprint(segment, entry), __ATOMIC_RELAXED);
     __atomic_store_n(&entry->moved_ns, libshm_now_ns(CLOCK_MONOTONIC), __ATOMIC_RELAXED);
     libshm_index_add(segment, hash, 0, number);
-    if (beyond_cap)
+    if (overflow)
         libshm_journal_store32(segment, &family->entry->overflow_series, number + 1);
     else
         libshm_journal_store32(segment, &family->entry->series, family->entry->series + 1);
-    libshm_journal_commit(segment, &entry->status, LIBSHM_STATUS(generation, LIBSHM_STATE_LIVE));
+    /* an overflow series is shown when it first moves */
+    libshm_journal_commit(segment, &entry->status,
+                          LIBSHM_STATUS(generation, overflow ? LIBSHM_STATE_HIDDEN : LIBSHM_STATE_LIVE));
     found->entry = entry;
     found->number = number;
     found->generation = generation;
     return 0;
 }
 
-/* Holds what was found without the lock: afterwards it must still be what was found. */
-static int hold_found(struct libshm_segment *segment, const struct libshm_found *found, bool insert_locked)
+int libshm_series_hold(struct libshm_segment *segment, const struct libshm_found *found, bool insert_locked)
 {
     int error = libshm_hold(segment, found->number, insert_locked);
     if (error)
@@ -137,45 +138,6 @@ static int hold_found(struct libshm_segment *segment, const struct libshm_found 
         return 0;
     libshm_unhold(segment, found->number);
     return LIBSHM_E_NOT_FOUND;
-}
-
-/* The overflow series, made once and held once a process. Locked unless it is known already. */
-static int overflow(struct libshm_family *family, const struct libshm_labels *labels, struct libshm_found *found)
-{
-    struct libshm_segment *segment = family->segment;
-    __atomic_fetch_add(&family->entry->overflowed, 1, __ATOMIC_RELAXED);
-    LIBSHM_COUNT(segment, overflowed, 1);
-    memset(found, 0, sizeof *found);
-    libshm_error_set(LIBSHM_E_OVERFLOW, "%s is at its cap of %u series", family->name, family->entry->max_series);
-    if (libshm_cell_kind(family->type, family->gauge_mode) != LIBSHM_CELLS_PER_CPU)
-        return LIBSHM_E_OVERFLOW; /* gauges are dropped */
-    const char *values[LIBSHM_MAX_LABELS + 1] = {NULL};
-    struct libshm_labels names;
-    for (uint32_t i = 0; i < labels->n; i++)
-        values[i] = "overflow";
-    libshm_labels_set(family, values, &names);
-    if (libshm_index_find_series(segment, family->number, &names, found)) {
-        if (family->overflow_held == found->number + 1 && family->overflow_generation == found->generation)
-            return LIBSHM_E_OVERFLOW;
-        if (hold_found(segment, found, false) != 0)
-            memset(found, 0, sizeof *found);
-    } else {
-        int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
-        if (!error) {
-            if (!libshm_index_find_series(segment, family->number, &names, found))
-                error = libshm_series_make(segment, family, &names, true, found);
-            if (!error)
-                error = hold_found(segment, found, true);
-            libshm_insert_unlock(segment);
-        }
-        if (error)
-            memset(found, 0, sizeof *found);
-    }
-    if (found->entry) {
-        family->overflow_held = found->number + 1;
-        family->overflow_generation = found->generation;
-    }
-    return LIBSHM_E_OVERFLOW;
 }
 
 static bool family_current(const struct libshm_family *family)
@@ -189,7 +151,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     if (!family_current(family))
         return libshm_error_set(LIBSHM_E_REPLACED, "%s was defined anew by another program", family->name);
     for (int tries = 0; tries < 3 && libshm_index_find_series(segment, family->number, labels, found); tries++)
-        if (hold_found(segment, found, false) == 0)
+        if (libshm_series_hold(segment, found, false) == 0)
             return 0;
     int error = labels_check(family, labels);
     if (error) {
@@ -200,26 +162,27 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     bool full = __atomic_load_n(&family->entry->series, __ATOMIC_RELAXED) >= cap;
     if (full && libshm_now_ns(CLOCK_MONOTONIC) - __atomic_load_n(&family->entry->last_sweep_ns, __ATOMIC_RELAXED) <
                     LIBSHM_SWEEP_RETRY_NS)
-        return overflow(family, labels, found); /* was swept just now, in vain: without the lock */
+        return libshm_overflow_give(family, LIBSHM_E_OVERFLOW,
+                                    found); /* was swept just now, in vain: without the lock */
     error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
-    if (error == LIBSHM_E_BUSY)
-        return overflow(family, labels, found);
+    if (error == LIBSHM_E_BUSY && family->n_labels > 0)
+        return libshm_overflow_give(family, error, found);
     if (error)
         return error;
     libshm_lookup_trim(segment);
     libshm_attach_renew(segment, false);
     libshm_sweep_step(segment, 32);
     if (libshm_index_find_series(segment, family->number, labels, found)) {
-        error = hold_found(segment, found, true);
+        error = libshm_series_hold(segment, found, true);
     } else if (family->entry->series >= cap && !libshm_sweep_family(segment, family)) {
         error = LIBSHM_E_OVERFLOW;
     } else {
         error = libshm_series_make(segment, family, labels, false, found);
         if (!error)
-            error = hold_found(segment, found, true);
+            error = libshm_series_hold(segment, found, true);
     }
     libshm_insert_unlock(segment);
-    return error == LIBSHM_E_OVERFLOW ? overflow(family, labels, found) : error;
+    return error == LIBSHM_E_OVERFLOW ? libshm_overflow_give(family, error, found) : error;
 }
 
 /* ---- handles ---- */
@@ -371,6 +334,9 @@ void libshm_histogram_put(libshm_histogram *histogram)
 
 static int remove_number(struct libshm_segment *segment, uint32_t number)
 {
+    const struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, number);
+    if (libshm_overflow_asleep(segment, entry, number))
+        return 0; /* nobody sees it, and it counts from zero */
     int error = libshm_series_retire(segment, number);
     if (!error)
         libshm_series_reclaim(segment, number);
@@ -395,6 +361,8 @@ int libshm_series_remove(libshm_family *family, const char *const *values)
             error = remove_number(segment, found.number);
         else
             error = libshm_error_set(LIBSHM_E_NOT_FOUND, "%s has no series with these label values", family->name);
+        if (!error && family_current(family))
+            (void)libshm_overflow_hold(family, true); /* if it was that one: another */
         libshm_insert_unlock(segment);
     }
     libshm_mutex_unlock(segment);
@@ -415,6 +383,8 @@ int libshm_family_clear(libshm_family *family)
             if (entry && entry->family == family->number && libshm_status_shown(libshm_status(&entry->status)))
                 (void)remove_number(segment, n);
         }
+        if (family_current(family))
+            (void)libshm_overflow_hold(family, true); /* a new one, which shows nothing */
         libshm_insert_unlock(segment);
     }
     libshm_mutex_unlock(segment);

@@ -124,7 +124,10 @@ static bool take_hidden(struct libshm_segment *segment, uint32_t number)
     struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, number);
     uint64_t status = entry ? libshm_status(&entry->status) : 0;
     uint32_t *list = entry ? free_list(segment, entry) : NULL;
-    if (!list || LIBSHM_STATUS_STATE(status) != LIBSHM_STATE_HIDDEN || libshm_held(segment, number))
+    const struct libshm_family_entry *family =
+        entry ? libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, entry->family) : NULL;
+    if (!list || LIBSHM_STATUS_STATE(status) != LIBSHM_STATE_HIDDEN || !family ||
+        family->overflow_series == number + 1 || libshm_held(segment, number))
         return false;
     /* One journaled change: a get that has found the series but not yet set its hold sees REMOVED when it looks again,
      * and waits for the lock; one that set its hold before is seen here, and the series is hidden as before. */

@@ -56,7 +56,8 @@ static bool copy_values(const struct libshm_family *family, uint32_t number, cha
     const struct libshm_segment *segment = family->segment;
     const struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, number);
     uint64_t status = entry ? libshm_status(&entry->status) : 0;
-    if (!libshm_status_shown(status) || entry->family != family->number)
+    if (!libshm_status_shown(status) || entry->family != family->number ||
+        libshm_overflow_asleep(segment, entry, number))
         return false;
     const char *block = libshm_at(segment, (uint64_t)entry->text * 16, entry->text_size);
     uint32_t left = entry->text_size;

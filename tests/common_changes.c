@@ -153,6 +153,15 @@ static int prepare_cap(libshm_segment *segment)
     int error =
         define(segment, METRIC(LIBSHM_TYPE_COUNTER, "c_total", .max_series = 1, .labels = LIBSHM_LABELS("a")), &family);
     error = error ? error : GET(counter, family, LIBSHM_VALUES("first"));
+    if (error)
+        return error;
+    libshm_mutex_lock(segment); /* as if there had been no room for it when the family was defined */
+    error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    if (!error) {
+        error = libshm_series_retire(segment, family->entry->overflow_series - 1);
+        libshm_insert_unlock(segment);
+    }
+    libshm_mutex_unlock(segment);
     return error ? error : changes_witness(segment);
 }
 

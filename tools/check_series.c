@@ -146,6 +146,22 @@ static void check_member(struct check *check, const struct libshm_series_entry *
         check->family_series[series->family]++;
 }
 
+/* Does every label say "overflow"? The text was checked: what is not in order is a finding already. */
+static int says_overflow(const struct check *check, const struct libshm_series_entry *series, uint32_t n_labels)
+{
+    static const char word[8] = "overflow";
+    uint16_t length;
+    const unsigned char *text = image_at(&check->image, (uint64_t)series->text * 16, series->text_size, 16);
+    if (!text || series->text_size != n_labels * (sizeof length + sizeof word))
+        return 0;
+    for (uint32_t i = 0; i < n_labels; i++) {
+        memcpy(&length, text + i * sizeof length, sizeof length);
+        if (length != sizeof word || memcmp(text + n_labels * sizeof length + i * sizeof word, word, sizeof word) != 0)
+            return 0;
+    }
+    return 1;
+}
+
 static void check_family_counts(struct check *check)
 {
     for (uint32_t number = 0; number < check->count[LIBSHM_TABLE_FAMILIES]; number++) {
@@ -166,6 +182,10 @@ static void check_family_counts(struct check *check)
         if (!series || series->family != number || (state != LIBSHM_STATE_LIVE && state != LIBSHM_STATE_HIDDEN))
             finding(check, check_offset(check, &family->overflow_series),
                     "family %" PRIu32 ": overflow series %" PRIu32 " is not a series of it", number,
+                    family->overflow_series - 1);
+        else if (!says_overflow(check, series, family->n_labels))
+            finding(check, check_offset(check, &family->overflow_series),
+                    "family %" PRIu32 ": the labels of overflow series %" PRIu32 " do not say \"overflow\"", number,
                     family->overflow_series - 1);
     }
 }

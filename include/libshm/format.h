@@ -139,7 +139,8 @@ struct libshm_table {
  *
  * LIVE      shown.
  * HIDDEN    idle longer than the family's TTL when it was last looked at. Shown as soon as its cells differ from
- *           `fingerprint`, so an update through an old handle is never lost.
+ *           `fingerprint`, so an update through an old handle is never lost. An overflow series is made HIDDEN, with
+ *           the fingerprint of its zero cells.
  * REMOVED   gone from every output; its cells wait until no living attach holds the series. */
 #define LIBSHM_STATE_FREE                0u
 #define LIBSHM_STATE_BUILDING            1u
@@ -307,7 +308,7 @@ struct libshm_journal {
 
 /* ---- header -------------------------------------------------------------------------------------------------- */
 struct libshm_statistics {      /* each only grows; relaxed atomic adds by anyone */
-    uint64_t overflowed;        /* look-ups beyond a family's series cap */
+    uint64_t overflowed;        /* look-ups that were given the overflow series or dropped */
     uint64_t dropped_updates;   /* updates through a handle that could not be set up */
     uint64_t dropped_values;    /* NaN observations and sets, NaN and negative increments */
     uint64_t rejected;          /* definitions and label sets refused as invalid */

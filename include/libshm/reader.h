@@ -84,7 +84,7 @@ typedef struct libshm_snapshot {
     size_t n_families;
     size_t n_series;            /* over all families */
     uint64_t directory_version; /* unchanged: the same families and series as in the last snapshot, but for those that
-                                   a TTL or the death of a process hides or shows */
+                                   a TTL or the death of a process hides or shows, and overflow series that are used */
     uint64_t layout_version;    /* of this reader: unchanged means the arrays hold the same families and series, in
                                    the same places, as in the last snapshot; only numbers differ */
     /* the segment */
