@@ -178,13 +178,20 @@ class Place:
 _scratch = None
 
 
+@contextlib.contextmanager
+def scratch_directory():
+    """For what all tests of a process share."""
+    global _scratch
+    with tempfile.TemporaryDirectory(prefix="libshm-e2e-") as _scratch:
+        yield _scratch
+
+
 def main():
     """Runs the tests of the calling module, or those named on the command line; prints the counts; ends the process."""
-    global _scratch
     module = sys.modules["__main__"]
     names = sys.argv[1:] or [name for name in vars(module) if name.startswith("test_")]
     passed = failed = skipped = 0
-    with tempfile.TemporaryDirectory(prefix="libshm-e2e-") as _scratch:
+    with scratch_directory():
         for name in names:
             place = Place()
             with contextlib.ExitStack() as stack:
