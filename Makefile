@@ -283,14 +283,16 @@ install-built: # what is in $(BUILD), without looking whether it is up to date
 	@$(call put,$(PROGRAMS),755,$(BINDIR))
 	@$(foreach section,$(man_sections),$(call put,$(wildcard man/*.$(section)),644,$(MANDIR)/man$(section)) &&) :
 	@$(call put,$(wildcard README.md CHANGELOG.md LICENSE docs/*.md),644,$(DOCDIR))
-	@$(call put,$(wildcard contrib/systemd/*.service contrib/systemd/*.socket),644,$(PREFIX)/lib/systemd/system)
-	@$(call put,$(wildcard contrib/sysusers.d/*.conf),644,$(PREFIX)/lib/sysusers.d)
-	@$(call put,$(wildcard contrib/tmpfiles.d/*.conf),644,$(PREFIX)/lib/tmpfiles.d)
+	@$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
+	@sed 's|/usr/local/bin/|$(BINDIR)/|' systemd/shm-exporter.service \
+		>'$(DESTDIR)$(PREFIX)/lib/systemd/system/shm-exporter.service'
+	@$(INSTALL) -D -m 644 systemd/sysusers.conf '$(DESTDIR)$(PREFIX)/lib/sysusers.d/libshm.conf'
+	@$(INSTALL) -D -m 644 systemd/tmpfiles.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/libshm.conf'
 	@[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || : # so that programs find the new library
 
 # ---- housekeeping ---------------------------------------------------------------------------------------------------
 C_FILES = $(shell find include libshm exporter tools examples tests bench bindings -name '*.[ch]' -o -name '*.cc' 2>/dev/null | sort)
-SHELL_FILES = $(shell grep -rlsE '^\#!/bin/(ba)?sh' .ci scripts tests bench contrib examples)
+SHELL_FILES = $(shell grep -rlsE '^\#!/bin/(ba)?sh' .ci scripts tests bench examples)
 .PHONY: format lint clean help
 format:
 	clang-format -i $(C_FILES)
