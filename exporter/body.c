@@ -30,9 +30,10 @@ struct body *body_new(struct body_pool *pool)
     pthread_mutex_lock(&pool->mutex);
     if (pool->n_free)
         body = pool->free[--pool->n_free];
-    pthread_mutex_unlock(&pool->mutex);
-    if (!body)
+    else
         body = calloc(1, sizeof *body);
+    pool->n_out += body != NULL;
+    pthread_mutex_unlock(&pool->mutex);
     if (!body)
         return NULL;
     body->pool = pool;
@@ -40,6 +41,16 @@ struct body *body_new(struct body_pool *pool)
     body->bytes.failed = false;
     atomic_store(&body->references, 1);
     return body;
+}
+
+bool body_pool_trim(struct body_pool *pool)
+{
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->n_free)
+        destroy(pool->free[--pool->n_free]);
+    const bool all = pool->n_out == 0;
+    pthread_mutex_unlock(&pool->mutex);
+    return all;
 }
 
 struct body *body_get(struct body *body)
@@ -54,6 +65,7 @@ void body_put(struct body *body)
         return;
     struct body_pool *pool = body->pool;
     pthread_mutex_lock(&pool->mutex);
+    pool->n_out--;
     if (pool->n_free < BODY_POOL_MAX) {
         pool->free[pool->n_free++] = body;
         body = NULL;

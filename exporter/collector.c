@@ -303,6 +303,7 @@ static void answer(struct collector *collector, struct scrape *scrapes)
 /* ---- the thread ------------------------------------------------------------------------------------------------ */
 
 #define SETTLE_SECONDS 1 /* between two looks for the sake of the directories alone */
+#define IDLE_SECONDS   3 /* without a scrape: memory of bodies is given back. A scrape every second keeps it */
 
 static void wake(const struct collector *collector)
 {
@@ -312,8 +313,9 @@ static void wake(const struct collector *collector)
     }
 }
 
-/* Until a scrape may have come, or something has happened in a directory: then true. */
-static bool wait_for_work(const struct collector *collector, time_t last_look)
+/* Until a scrape may have come, or something has happened in a directory: then true; or, if `bodies` are kept, some
+ * time has gone by. */
+static bool wait_for_work(const struct collector *collector, time_t last_look, bool bodies)
 {
     struct timespec now;
     uint64_t count;
@@ -321,28 +323,41 @@ static bool wait_for_work(const struct collector *collector, time_t last_look)
     const bool early = now.tv_sec - last_look < SETTLE_SECONDS;
     struct pollfd ready[] = {{.fd = collector->wake, .events = POLLIN},
                              {.fd = early ? -1 : segments_fd(collector->segments), .events = POLLIN}};
-    poll(ready, 2, early ? SETTLE_SECONDS * 1000 : -1);
+    poll(ready, 2, early || bodies ? SETTLE_SECONDS * 1000 : -1);
     if (read(collector->wake, &count, sizeof count) < 0) {
         /* nobody woke us, or a signal did */
     }
     return ready[1].revents != 0;
 }
 
+static bool idle_since(const struct timespec *scrape)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec - scrape->tv_sec > IDLE_SECONDS;
+}
+
 static void *run(void *argument)
 {
     struct collector *collector = argument;
-    struct timespec look = {0};
+    struct timespec look = {0}, scrape = {0};
+    bool bodies = false;
     for (bool stopping = false; !stopping;) {
-        const bool changed = wait_for_work(collector, look.tv_sec);
+        const bool changed = wait_for_work(collector, look.tv_sec, bodies);
         pthread_mutex_lock(&collector->mutex);
         struct scrape *scrapes = collector->waiting;
         collector->waiting = NULL;
         stopping = collector->stopping;
         pthread_mutex_unlock(&collector->mutex);
-        if (scrapes)
+        if (scrapes) {
             answer(collector, scrapes);
-        else if (changed && !stopping && !collect(collector))
+            clock_gettime(CLOCK_MONOTONIC, &scrape);
+            bodies = true;
+        } else if (changed && !stopping && !collect(collector)) {
             log_event(LOG_ERROR, "out of memory", NULL);
+        }
+        if (bodies && idle_since(&scrape))
+            bodies = !body_pool_trim(&collector->pool);
         if (scrapes || changed)
             clock_gettime(CLOCK_MONOTONIC, &look);
     }

@@ -13,6 +13,7 @@
 
 #include <libshm.h>
 #include <limits.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -161,6 +162,7 @@ static int serve(const struct options *options)
     struct listeners listeners = {.n = 0};
     sigset_t signals;
     block_signals(&signals);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10); /* large buffers go back to the kernel when they are freed; set, it stays */
     raise_file_limit();
     log_start(options);
     struct collector *collector = collector_new(options, &statistics);

@@ -90,8 +90,8 @@ static void read_item(struct libshm_reader *r, const struct sums *total, const s
         if (item->kind != LIBSHM_VALUE_BUCKETS)
             read_number(total, baseline, item->kind, item->cell, &view->integer, &view->fractional);
         else /* the buckets are the reader's own memory, read-only for others */
-            read_buckets(total, baseline, item->cell, item->n_cells, (struct libshm_cell *)(uintptr_t)view->buckets,
-                         &view->count, &view->sum);
+            read_buckets(total, baseline, item->cell, item->last_cell + 1u,
+                         (struct libshm_cell *)(uintptr_t)view->buckets, &view->count, &view->sum);
         return;
     }
     struct libshm_reader_dynamic *d = (struct libshm_reader_dynamic *)r->dynamic.data + item->place;
@@ -99,9 +99,10 @@ static void read_item(struct libshm_reader *r, const struct sums *total, const s
     if (item->kind != LIBSHM_VALUE_BUCKETS)
         read_number(total, baseline, item->kind, item->cell, &value->integer, &value->fractional);
     else
-        read_buckets(total, baseline, item->cell, item->n_cells, value->buckets, &value->count, &value->sum);
+        read_buckets(total, baseline, item->cell, item->last_cell + 1u, value->buckets, &value->integer,
+                     &value->fractional);
     d->fingerprint = LIBSHM_FINGERPRINT_START;
-    for (uint32_t i = item->cell; i < item->cell + (uint32_t)item->n_cells; i++)
+    for (uint32_t i = item->cell; i <= (uint32_t)item->cell + item->last_cell; i++)
         d->fingerprint =
             libshm_fingerprint_add(d->fingerprint, (struct libshm_cell){total->integer[i], total->fractional[i]});
 }
@@ -120,7 +121,7 @@ static void read_group(struct libshm_reader *r, const struct libshm_reader_group
         add_page(&total, page += LIBSHM_PAGE, first, end);
     for (uint32_t i = 0; i < g->n_items; i++)
         if (items[i].kind != LIBSHM_VALUE_GAUGE)
-            for (uint32_t n = 0; n < items[i].n_cells; n++)
+            for (uint32_t n = 0; n <= items[i].last_cell; n++)
                 r->snapshot.atomic_total += total.integer[items[i].cell + n];
     for (uint32_t lane = 0; lane < g->cpu_lanes; lane++)
         add_page(&total, page += LIBSHM_PAGE, first, end);

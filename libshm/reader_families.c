@@ -101,6 +101,7 @@ static bool build_family(struct libshm_reader *r, struct libshm_reader_family *f
     f->memory = strings;
     f->state = LIBSHM_GOOD;
     f->generation = LIBSHM_STATUS_GENERATION(status);
+    f->definition = ++r->definitions;
     f->text_size = e->text_size;
     r->text_bytes += e->text_size;
     f->view = (libshm_family_view){

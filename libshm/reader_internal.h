@@ -43,6 +43,7 @@ enum libshm_copied {
 /* The copy of a family entry, by number. */
 struct libshm_reader_family {
     uint64_t generation;
+    uint32_t definition;                     /* of all that this reader has seen; 0: none */
     const struct libshm_family_entry *entry; /* in the mapping */
     void *memory;                            /* label names, strings, bounds */
     libshm_family_view view;
@@ -58,27 +59,20 @@ struct libshm_reader_family {
 /* The copy of a series entry, by number. */
 struct libshm_reader_series {
     uint64_t generation;
-    uint64_t family_generation;
-    char **memory; /* pointers to the label values, then the strings; NULL without labels */
-    uint64_t cells;
-    uint64_t created_ns;
+    char **memory;       /* pointers to the label values, then the strings; NULL without labels */
+    uint32_t definition; /* of its family, as it was copied with */
+    uint32_t cells;      /* place of the first one, in 16-byte units; live gauge: live cell + 1; 0: nowhere */
     uint32_t family;
     uint32_t group;
     uint32_t hash; /* keyed, of family and label values */
     uint16_t text_size;
-    uint16_t n_cells;
-    uint8_t n_labels;
-    uint8_t state;
-    bool hidden; /* when the directory was last looked at */
-    bool moved;  /* hidden, but its cells have changed since: shown for good if nothing can hide it again */
-    bool placed; /* shown, a dynamic series, or asleep */
+    uint8_t last_cell; /* cells - 1 */
+    uint8_t state : 2;
+    bool hidden : 1; /* when the directory was last looked at */
+    bool moved : 1;  /* hidden, but its cells have changed since: shown for good if nothing can hide it again */
+    bool placed : 1; /* shown, a dynamic series, or asleep */
 };
-
-/* A place of the index; open addressing. */
-struct libshm_reader_place {
-    uint32_t hash;
-    uint32_t number; /* + 1; 0: empty */
-};
+_Static_assert(sizeof(struct libshm_reader_series) == 40, "there are many of them");
 
 struct libshm_reader_group {
     const unsigned char *base;
@@ -93,8 +87,8 @@ enum libshm_value_kind { LIBSHM_VALUE_COUNTER, LIBSHM_VALUE_GAUGE, LIBSHM_VALUE_
 /* One series in the plan by which cells are read, in the order of groups. */
 struct libshm_reader_item {
     uint32_t place; /* of its view, or of its dynamic series */
-    uint16_t cell;
-    uint16_t n_cells;
+    uint8_t cell;
+    uint8_t last_cell; /* cells - 1 */
     uint8_t kind;
     bool dynamic;
 };
@@ -102,9 +96,7 @@ struct libshm_reader_item {
 struct libshm_reader_value {
     uint64_t integer;
     double fractional;
-    struct libshm_cell *buckets;
-    uint64_t count;
-    double sum;
+    struct libshm_cell *buckets; /* then the two above are their count and sum */
 };
 
 /* A series that is shown or not, by what its cells and its processes say. */
@@ -156,8 +148,9 @@ struct libshm_reader {
     /* directory */
     struct libshm_array families; /* struct libshm_reader_family */
     struct libshm_array series;   /* struct libshm_reader_series */
-    struct libshm_array index;    /* struct libshm_reader_place: series by their hash */
+    struct libshm_array index;    /* uint32_t: number + 1 of the series by their hash, 0: empty */
     uint32_t n_families, n_series, n_index;
+    uint32_t definitions;                       /* of families, so far */
     uint64_t text_bytes;                        /* of all that was copied; honest texts do not overlap */
     _Alignas(16) char scratch[LIBSHM_MAX_TEXT]; /* one text block */
     uint16_t lengths[3 + LIBSHM_MAX_LABELS];
@@ -241,6 +234,11 @@ LIBSHM_HIDDEN const struct libshm_series_entry *libshm_reader_series_entry(const
                                                                            uint32_t number);
 /* Is it still what was copied? */
 LIBSHM_HIDDEN bool libshm_reader_series_current(const struct libshm_reader *reader, uint32_t number);
+
+static inline uint32_t libshm_reader_n_cells(const struct libshm_reader_series *series)
+{
+    return series->last_cell + 1u;
+}
 
 static inline bool libshm_reader_live_gauge(const libshm_family_view *family)
 {

@@ -117,11 +117,14 @@ static bool find_cells(struct libshm_reader *r, const struct libshm_reader_serie
         return libshm_reader_reason(r, "page group %u is not one of the %u, or not in the file", s->group, r->n_groups);
     const struct libshm_reader_group *g = &groups(r)[s->group];
     uint64_t lane0 = (uint64_t)(g->base - r->view.base) + (1u + (uint64_t)g->atomic_lanes) * LIBSHM_PAGE;
-    if (s->cells - lane0 >= LIBSHM_PAGE || /* below it, too: that wraps */
-        s->cells % LIBSHM_CELL != 0 || (s->cells - lane0) / LIBSHM_CELL + s->n_cells > LIBSHM_CELLS_PER_PAGE)
-        return libshm_reader_reason(r, "%u cells at offset %llu are not in lane 0 of page group %u", s->n_cells,
-                                    (unsigned long long)s->cells, s->group);
-    *cell = (uint32_t)((s->cells - lane0) / LIBSHM_CELL);
+    uint64_t at = (uint64_t)s->cells * LIBSHM_CELL - lane0; /* below it: that wraps */
+    if (at >= LIBSHM_PAGE || at / LIBSHM_CELL + libshm_reader_n_cells(s) > LIBSHM_CELLS_PER_PAGE) {
+        const struct libshm_series_entry *e = libshm_reader_series_entry(r, (uint32_t)(s - all_series(r)));
+        return libshm_reader_reason(
+            r, "%u cells at offset %llu are not in lane 0 of page group %u", libshm_reader_n_cells(s),
+            (unsigned long long)(e ? __atomic_load_n(&e->cells, __ATOMIC_RELAXED) : 0), s->group);
+    }
+    *cell = (uint32_t)(at / LIBSHM_CELL);
     return true;
 }
 
@@ -155,11 +158,10 @@ static void count_series(struct libshm_reader *r, struct sizes *sizes)
         if (f->duplicate)
             good = libshm_reader_reason(r, "its family %u is passed over", s->family);
         if (good && live && (s->cells == 0 || s->cells > MOST_LIVE_CELLS))
-            good = libshm_reader_reason(r, "live cell %llu, should be 1 to %u", (unsigned long long)s->cells,
-                                        MOST_LIVE_CELLS);
+            good = libshm_reader_reason(r, "live cell %u, should be 1 to %u", s->cells, MOST_LIVE_CELLS);
         else if (good && !live)
             good = find_cells(r, s, &cell);
-        if (good && !live && s->n_cells > cells_left)
+        if (good && !live && libshm_reader_n_cells(s) > cells_left)
             good = libshm_reader_reason(r, "the cells together are longer than the file: they overlap");
         if (!good) {
             if (!libshm_reader_series_current(r, n)) {
@@ -182,13 +184,13 @@ static void count_series(struct libshm_reader *r, struct sizes *sizes)
             continue;
         }
         struct libshm_reader_group *g = &groups(r)[s->group];
-        cells_left -= s->n_cells;
+        cells_left -= libshm_reader_n_cells(s);
         sizes->items++;
         g->n_items++;
         g->first_cell = cell < g->first_cell ? (uint16_t)cell : g->first_cell;
-        g->end_cell = cell + s->n_cells > g->end_cell ? (uint16_t)(cell + s->n_cells) : g->end_cell;
+        g->end_cell = cell + s->last_cell >= g->end_cell ? (uint16_t)(cell + libshm_reader_n_cells(s)) : g->end_cell;
         if (libshm_reader_value_kind(&f->view) == LIBSHM_VALUE_BUCKETS)
-            sizes->buckets += s->n_cells;
+            sizes->buckets += libshm_reader_n_cells(s);
     }
 }
 
@@ -222,7 +224,7 @@ static void place_series(struct libshm_reader *r, uint32_t number, struct libshm
     bool live = libshm_reader_live_gauge(&f->view);
     if (kind == LIBSHM_VALUE_BUCKETS) {
         own = *buckets;
-        *buckets += s->n_cells;
+        *buckets += libshm_reader_n_cells(s);
     }
     if (dynamic) {
         ((struct libshm_reader_dynamic *)r->dynamic.data)[place] = (struct libshm_reader_dynamic){
@@ -230,18 +232,19 @@ static void place_series(struct libshm_reader *r, uint32_t number, struct libshm
     } else {
         libshm_series_view *view = (libshm_series_view *)r->views.data + place;
         *view = libshm_reader_new_view(r, number);
-        view->buckets = own;
-        r->fixed_cells += s->n_cells;
+        if (own)
+            view->buckets = own;
+        r->fixed_cells += libshm_reader_n_cells(s);
     }
     if (live) {
-        ((struct libshm_reader_live *)r->live.data)[r->n_live++] = (struct libshm_reader_live){
-            .generation = s->generation, .number = (uint32_t)s->cells - 1, .dynamic = place};
+        ((struct libshm_reader_live *)r->live.data)[r->n_live++] =
+            (struct libshm_reader_live){.generation = s->generation, .number = s->cells - 1, .dynamic = place};
         return;
     }
     struct libshm_reader_group *g = &groups(r)[s->group];
     find_cells(r, s, &cell);
     ((struct libshm_reader_item *)r->items.data)[g->first_item + g->n_items++] = (struct libshm_reader_item){
-        .place = place, .cell = (uint16_t)cell, .n_cells = s->n_cells, .kind = (uint8_t)kind, .dynamic = dynamic};
+        .place = place, .cell = (uint8_t)cell, .last_cell = s->last_cell, .kind = (uint8_t)kind, .dynamic = dynamic};
 }
 
 static int by_live_cell(const void *a, const void *b)

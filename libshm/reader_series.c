@@ -50,67 +50,86 @@ static uint32_t hash_series(const struct libshm_reader *r, uint32_t family, uint
     return (uint32_t)(hash ^ hash >> 32);
 }
 
-static bool same_series(const struct libshm_reader_series *a, const struct libshm_reader_series *b)
+/* b's family is the one that it was copied with. */
+static bool same_series(const struct libshm_reader *r, const struct libshm_reader_series *a,
+                        const struct libshm_reader_series *b)
 {
-    if (a->hash != b->hash || a->family != b->family || a->family_generation != b->family_generation)
+    if (a->hash != b->hash || a->family != b->family || a->definition != b->definition)
         return false;
-    for (uint32_t i = 0; i < a->n_labels; i++)
+    for (uint32_t i = 0; i < families(r)[b->family].view.n_labels; i++)
         if (strcmp(a->memory[i], b->memory[i]) != 0)
             return false;
     return true;
 }
 
-/* Where a slot is, or the empty one where it would be. */
+/* ---- the index: linear probing, a slot has a number only, the hash is with the series -- */
+
+static uint32_t home(const struct libshm_reader *r, uint32_t hash)
+{
+    return (uint32_t)((uint64_t)hash * r->n_index >> 32);
+}
+
+static uint32_t next(const struct libshm_reader *r, uint32_t slot)
+{
+    return slot + 1 < r->n_index ? slot + 1 : 0;
+}
+
+/* How far behind `from`, in the order of probing. */
+static uint32_t distance(const struct libshm_reader *r, uint32_t from, uint32_t slot)
+{
+    return slot >= from ? slot - from : slot + r->n_index - from;
+}
+
+/* Where a series is, or the empty slot where it would be. */
 static uint32_t find_slot(const struct libshm_reader *r, uint32_t hash, uint32_t number)
 {
-    const struct libshm_reader_place *slots = r->index.data;
-    uint32_t i = hash & (r->n_index - 1);
-    while (slots[i].number != 0 && slots[i].number != number)
-        i = (i + 1) & (r->n_index - 1);
+    const uint32_t *slots = r->index.data;
+    uint32_t i = home(r, hash);
+    while (slots[i] != 0 && slots[i] != number)
+        i = next(r, i);
     return i;
 }
 
-/* Room for all series of the table, at most half full. Honest labels do not collide, and the hash is keyed. */
+/* Room for all series of the table, at most 4/5 full. Honest labels do not collide, and the hash is keyed. */
 static bool index_grow(struct libshm_reader *r, uint32_t count)
 {
-    uint32_t n = r->n_index ? r->n_index : 256;
-    while (n / 2 < count)
-        n *= 2;
-    if (n == r->n_index)
+    if (r->n_index > 0 && count <= r->n_index / 5 * 4)
         return true;
-    if (!libshm_array_grow(&r->index, n, sizeof(struct libshm_reader_place)))
+    uint32_t n = r->n_index + r->n_index / 2;
+    if (n < count + count / 4 + 16)
+        n = count + count / 4 + 16;
+    if (!libshm_array_grow(&r->index, n, sizeof(uint32_t)))
         return false;
-    struct libshm_reader_place *slots = r->index.data;
+    uint32_t *slots = r->index.data;
     r->n_index = n;
     memset(slots, 0, n * sizeof *slots);
     for (uint32_t i = 0; i < r->n_series; i++) {
         const struct libshm_reader_series *s = &all_series(r)[i];
         if (s->state == LIBSHM_GOOD)
-            slots[find_slot(r, s->hash, i + 1)] = (struct libshm_reader_place){s->hash, i + 1};
+            slots[find_slot(r, s->hash, i + 1)] = i + 1;
     }
     return true;
 }
 
-/* Linear probing without tombstones: what follows moves up. */
+/* Without tombstones: what follows moves up. */
 static void index_remove(struct libshm_reader *r, uint32_t at)
 {
-    struct libshm_reader_place *slots = r->index.data;
-    uint32_t mask = r->n_index - 1;
-    for (uint32_t i = (at + 1) & mask; slots[i].number != 0; i = (i + 1) & mask)
-        if (((i - slots[i].hash) & mask) >= ((i - at) & mask)) {
+    uint32_t *slots = r->index.data;
+    for (uint32_t i = next(r, at); slots[i] != 0; i = next(r, i))
+        if (distance(r, home(r, all_series(r)[slots[i] - 1].hash), i) >= distance(r, at, i)) {
             slots[at] = slots[i];
             at = i;
         }
-    slots[at].number = 0;
+    slots[at] = 0;
 }
 
 /* The series with these labels that is in the index, number + 1; 0: none. */
 static uint32_t find_same(const struct libshm_reader *r, const struct libshm_reader_series *s)
 {
-    const struct libshm_reader_place *slots = r->index.data;
-    for (uint32_t i = s->hash & (r->n_index - 1); slots[i].number != 0; i = (i + 1) & (r->n_index - 1))
-        if (slots[i].hash == s->hash && same_series(&all_series(r)[slots[i].number - 1], s))
-            return slots[i].number;
+    const uint32_t *slots = r->index.data;
+    for (uint32_t i = home(r, s->hash); slots[i] != 0; i = next(r, i))
+        if (same_series(r, &all_series(r)[slots[i] - 1], s))
+            return slots[i];
     return 0;
 }
 
@@ -164,6 +183,14 @@ static bool check_series(struct libshm_reader *r, const struct libshm_series_ent
            libshm_reader_reason(r, "the texts together are longer than the file: they overlap");
 }
 
+/* What `cells` of an entry says, 0 if that is nowhere; which places are right is looked at with the groups. */
+static uint32_t cells_place(const struct libshm_series_entry *e)
+{
+    if (e->group == LIBSHM_NO_GROUP)
+        return e->cells <= UINT32_MAX ? (uint32_t)e->cells : 0;
+    return e->cells % LIBSHM_CELL == 0 && e->cells / LIBSHM_CELL <= UINT32_MAX ? (uint32_t)(e->cells / LIBSHM_CELL) : 0;
+}
+
 static bool build_series(struct libshm_reader *r, const struct libshm_series_entry *e, uint32_t number, uint64_t status)
 {
     struct libshm_reader_series *s = &all_series(r)[number];
@@ -188,16 +215,14 @@ static bool build_series(struct libshm_reader *r, const struct libshm_series_ent
     }
     *s = (struct libshm_reader_series){
         .generation = LIBSHM_STATUS_GENERATION(status),
-        .family_generation = f->generation,
         .memory = values,
-        .cells = e->cells,
-        .created_ns = e->created_ns,
+        .definition = f->definition,
+        .cells = cells_place(e),
         .family = e->family,
         .group = e->group,
         .hash = hash_series(r, e->family, size),
         .text_size = n > 0 ? e->text_size : 0,
-        .n_cells = e->n_cells,
-        .n_labels = (uint8_t)n,
+        .last_cell = (uint8_t)(e->n_cells - 1), /* 1 to 256, as the family has it */
         .hidden = LIBSHM_STATUS_STATE(status) == LIBSHM_STATE_HIDDEN,
     };
     libshm_reader_linked();
@@ -215,8 +240,7 @@ static bool index_add(struct libshm_reader *r, uint32_t number)
     }
     if (same != 0)
         series_forget(r, same - 1); /* gone by now; or it has the higher number, and is looked at next */
-    ((struct libshm_reader_place *)r->index.data)[find_slot(r, s->hash, number + 1)] =
-        (struct libshm_reader_place){s->hash, number + 1};
+    ((uint32_t *)r->index.data)[find_slot(r, s->hash, number + 1)] = number + 1;
     r->text_bytes += s->text_size;
     s->state = LIBSHM_GOOD;
     return true;
@@ -285,7 +309,7 @@ int libshm_reader_follow_series(struct libshm_reader *r)
         if (s->state == LIBSHM_NOTHING ? !libshm_reader_status_shown(status)
                                        : s->state != LIBSHM_BAD && libshm_reader_status_shown(status) &&
                                              s->generation == LIBSHM_STATUS_GENERATION(status) &&
-                                             s->family_generation == families(r)[s->family].generation) {
+                                             s->definition == families(r)[s->family].definition) {
             s->hidden = LIBSHM_STATUS_STATE(status) == LIBSHM_STATE_HIDDEN;
             continue;
         }

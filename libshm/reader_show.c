@@ -16,9 +16,14 @@ static struct libshm_reader_series *all_series(const struct libshm_reader *r)
     return r->series.data;
 }
 
-static uint64_t created(const struct libshm_reader *r, const struct libshm_reader_series *s, bool gauge)
+/* Not kept: it is in the entry. Who uses it looks afterwards whether the entry is still what was copied. */
+static uint64_t created(const struct libshm_reader *r, uint32_t number)
 {
-    return gauge || s->created_ns > r->incarnation_ns ? s->created_ns : r->incarnation_ns; /* a reset keeps gauges */
+    const struct libshm_series_entry *entry = libshm_reader_series_entry(r, number);
+    uint64_t ns = entry ? __atomic_load_n(&entry->created_ns, __ATOMIC_RELAXED) : 0;
+    const struct libshm_reader_family *f = &families(r)[all_series(r)[number].family];
+    bool gauge = libshm_reader_value_kind(&f->view) == LIBSHM_VALUE_GAUGE; /* a reset keeps gauges */
+    return gauge || ns > r->incarnation_ns ? ns : r->incarnation_ns;
 }
 
 libshm_series_view libshm_reader_new_view(const struct libshm_reader *r, uint32_t number)
@@ -29,8 +34,17 @@ libshm_series_view libshm_reader_new_view(const struct libshm_reader *r, uint32_
         .generation = s->generation,
         .number = number,
         .label_values = s->memory ? (const char *const *)s->memory : none,
-        .created_ns = created(r, s, libshm_reader_value_kind(&families(r)[s->family].view) == LIBSHM_VALUE_GAUGE),
+        .created_ns = created(r, number),
     };
+}
+
+/* After a reset. */
+static void renew(const struct libshm_reader *r, libshm_series_view *view)
+{
+    uint64_t ns = created(r, view->number);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (libshm_reader_series_current(r, view->number))
+        view->created_ns = ns;
 }
 
 static bool visible(const struct libshm_reader *r, const struct libshm_reader_dynamic *d, const libshm_family_view *f,
@@ -68,12 +82,14 @@ static bool show_series(struct libshm_reader *r, const struct libshm_reader_dyna
                         size_t before, bool *changed)
 {
     libshm_series_view view = libshm_reader_new_view(r, d->number);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (!libshm_reader_series_current(r, d->number))
+        return true;
     view.integer = d->value.integer;
     view.fractional = d->value.fractional;
-    view.buckets = d->value.buckets;
-    view.count = d->value.count;
-    view.sum = d->value.sum;
-    r->snapshot.cells_used += all_series(r)[d->number].n_cells;
+    if (d->value.buckets)
+        view.buckets = d->value.buckets;
+    r->snapshot.cells_used += libshm_reader_n_cells(&all_series(r)[d->number]);
     if (!d->live || f->gauge_mode != LIBSHM_GAUGE_ALL)
         return add_moving(r, &view, before, changed);
     const struct libshm_reader_share *share = (const struct libshm_reader_share *)r->all.data + d->first_all;
@@ -114,8 +130,7 @@ int libshm_reader_show(struct libshm_reader *r)
         if (!f->dynamic) {
             libshm_series_view *views = (libshm_series_view *)r->views.data + f->first;
             for (uint32_t n = 0; incarnation && n < shown[i].n_series; n++)
-                views[n].created_ns = created(r, &all_series(r)[views[n].number],
-                                              libshm_reader_value_kind(&f->view) == LIBSHM_VALUE_GAUGE);
+                renew(r, &views[n]);
             r->snapshot.n_series += shown[i].n_series;
             continue;
         }

@@ -33,18 +33,24 @@ typedef struct libshm_series_view {
     uint64_t generation; /* (number, generation) never names two different series of one segment */
     uint32_t number;
     uint32_t pid;                    /* gauge mode ALL: of the process, else 0 */
-    uint64_t pid_ns;                 /* gauge mode ALL: inode of its pid namespace */
     uint64_t process;                /* gauge mode ALL: serial of the process slot, unique for ever, else 0 */
     const char *const *label_values; /* n_labels strings, valid UTF-8, in the order of the family's label_names */
     uint64_t created_ns;             /* CLOCK_REALTIME; a reset counts */
-    /* counter: integer + fractional is the value. Gauge, info, stateset, unknown: fractional. */
-    uint64_t integer;
-    double fractional;
-    /* histogram: buckets[n_bounds + 1] with count and sum each, not cumulative; summary: buckets[1]. count and sum are
+    /* counter: integer + fractional is the value. Gauge, info, stateset, unknown: fractional, and integer is 0.
+     * histogram: buckets[n_bounds + 1] with count and sum each, not cumulative; summary: buckets[1]. count and sum are
      * their totals. */
-    const struct libshm_cell *buckets;
-    uint64_t count;
-    double sum;
+    union {
+        uint64_t integer;
+        uint64_t count;
+    };
+    union {
+        double fractional;
+        double sum;
+    };
+    union {
+        const struct libshm_cell *buckets;
+        uint64_t pid_ns; /* gauge mode ALL: inode of the process's pid namespace */
+    };
 } libshm_series_view;
 
 typedef struct libshm_family_view {
