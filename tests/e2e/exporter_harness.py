@@ -94,7 +94,7 @@ class Metrics:
     def __init__(self, text):
         self.text = text
         self.samples = {}
-        for line in text.splitlines():
+        for line in text.rstrip("\n").split("\n"):  # label values may have other ends of lines
             if line.startswith("#"):
                 continue
             series, _, value = line.rpartition(" ")

@@ -1,18 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The exporter's output judged by others: promtool, the parser of python3-prometheus-client, a real Prometheus."""
+import http.server
 import json
 import math
 import os
 import shutil
-import socket
 import subprocess
 import threading
 import time
-import urllib.parse
-import urllib.request
 
 from exporter_harness import PATIENCE, Skip, main
+from prometheus_harness import Prometheus
 
 try:
     from prometheus_client.parser import text_string_to_metric_families
@@ -87,62 +86,18 @@ def test_client_library_reads_the_same(place):
     assert families["wait_seconds"].documentation == "Help of wait_seconds."
 
 
-class Prometheus:
-    """A real one that scrapes `address` ten times a second."""
-
-    def __init__(self, place, address):
-        if not shutil.which("prometheus"):
-            raise Skip("no prometheus")
-        configuration = os.path.join(place.scratch, "prometheus.yml")
-        with open(configuration, "w", encoding="utf-8") as file:
-            json.dump({"scrape_configs": [{"job_name": "shm", "scrape_interval": "100ms", "scrape_timeout": "100ms",
-                                           "static_configs": [{"targets": [address]}]}]}, file)
-        with socket.socket() as free:  # it takes no port 0
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.process = subprocess.Popen(
-            ["prometheus", f"--config.file={configuration}", f"--web.listen-address=127.0.0.1:{self.port}",
-             f"--storage.tsdb.path={os.path.join(place.scratch, 'data')}", "--log.level=warn"],
-            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        self.errors = []
-        self.reading = threading.Thread(target=lambda: self.errors.extend(self.process.stderr), daemon=True)
-        self.reading.start()
-
-    def query(self, expression):
-        """{sorted labels: value}"""
-        url = f"http://127.0.0.1:{self.port}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
-            result = json.load(answer)["data"]["result"]
-        return {tuple(sorted((k, v) for k, v in one["metric"].items() if k not in ("__name__", "instance", "job"))):
-                float(one["value"][1]) for one in result}
-
-    def wait_for(self, expression, expected):
-        deadline = time.monotonic() + PATIENCE
-        result = None
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.errors
-            try:
-                result = self.query(expression)
-                if result == expected:
-                    return
-            except OSError:
-                pass
-            time.sleep(0.05)
-        raise AssertionError(f"{expression}: {result}, not {expected}\n" + "".join(self.errors))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(timeout=PATIENCE)
-        self.reading.join()
+def scraping(*jobs, interval="100ms"):
+    """A configuration with jobs (name, address, path), each asked that often."""
+    return json.dumps({"scrape_configs": [
+        {"job_name": name, "metrics_path": path, "scrape_interval": interval, "scrape_timeout": interval,
+         "static_configs": [{"targets": [address]}]} for name, address, path in jobs]})
 
 
 def test_a_real_prometheus_stores_the_same(place):
     writer = fill(place)
     segment = ("segment", "shop")
-    with place.exporter() as exporter, Prometheus(place, exporter.address) as prometheus:
+    with place.exporter() as exporter, Prometheus(place, scraping(
+            ("shm", exporter.address, "/metrics"))) as prometheus:
         prometheus.wait_for("up", {(): 1.0})
         prometheus.wait_for('orders_total{who!=""}', {(("kind", "small"), segment, ("who", NASTY)): 12345678901234567.0})
         prometheus.wait_for("wait_seconds_bucket", {(("kind", "x"), ("le", le), segment): n for le, n in
@@ -156,6 +111,81 @@ def test_a_real_prometheus_stores_the_same(place):
         prometheus.wait_for("busy", {})  # gone at once, and marked as gone
         prometheus.wait_for("shm_segment_processes_alive", {(segment,): 0.0})
     assert not [line for line in prometheus.errors if "scrape" in line], prometheus.errors
+
+
+class Chooser(http.server.ThreadingHTTPServer):
+    """A proxy before the exporter that asks for /FORMAT with the Accept of that format: Prometheus itself cannot choose."""
+
+    FORMATS = {
+        "text": ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
+        "text1": ("text/plain;version=1.0.0", "text/plain; version=1.0.0; charset=utf-8"),
+        "text1-escaped": ("text/plain;version=1.0.0;escaping=underscores",
+                          "text/plain; version=1.0.0; charset=utf-8; escaping=underscores"),
+        "openmetrics": ("application/openmetrics-text;version=1.0.0",
+                        "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        "openmetrics-escaped": ("application/openmetrics-text;version=1.0.0;escaping=underscores",
+                                "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
+    }
+    daemon_threads = True
+
+    def __init__(self, exporter):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.exporter = exporter
+        self.answered = {}  # Content-Type of each format
+        self.address = "127.0.0.1:%d" % self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            name = self.path[1:]
+            response = self.server.exporter.request(headers={"Accept": self.server.FORMATS[name][0],
+                                                             "Accept-Encoding": self.headers["Accept-Encoding"]})
+            self.server.answered[name] = response.headers["Content-Type"]
+            self.send_response(response.status)
+            for field in "Content-Type", "Content-Encoding", "Content-Length":
+                if field in response.headers:
+                    self.send_header(field, response.headers[field])
+            self.end_headers()
+            self.wfile.write(response.body)
+
+        def log_message(self, *_):
+            pass
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+
+def test_the_same_from_each_format(place):
+    """What of it is stored: every series of the segments, with name, labels and value. Not here: a histogram with bounds
+    below zero, of which OpenMetrics has no sum and no count."""
+    fill(place)
+    fill(place, "shop2")
+    own = {"up", "scrape_duration_seconds", "scrape_samples_scraped", "scrape_samples_post_metric_relabeling",
+           "scrape_series_added"}
+
+    def stored(prometheus, name):
+        return {tuple(sorted((k, v) for k, v in labels.items() if k not in ("job", "instance"))): value
+                for labels, value in prometheus.samples(f'{{job="{name}"}}')
+                if labels["__name__"] not in own and not labels["__name__"].startswith("shm_")}
+
+    with place.exporter() as exporter, Chooser(exporter) as chooser, Prometheus(
+            place, scraping(*((name, chooser.address, "/" + name) for name in chooser.FORMATS), interval="1s")) as prometheus:
+        for name, (_, content_type) in chooser.FORMATS.items():
+            prometheus.wait_for(f'up{{job="{name}"}}', {(): 1.0})
+            assert chooser.answered[name] == content_type, (name, chooser.answered[name])
+        expected = {series: value for series, value in exporter.metrics().samples.items() if not series.startswith("shm_")}
+        deadline = time.monotonic() + PATIENCE
+        while len(first := stored(prometheus, "text")) != len(expected) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(first) == len(expected) > 20, (len(first), len(expected))
+        assert sorted(map(float, first.values())) == sorted(map(float, expected.values()))
+        for name in chooser.FORMATS:
+            deadline = time.monotonic() + PATIENCE  # a scrape that fails, on a busy machine, empties it until the next
+            while (found := stored(prometheus, name)) != first and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert found == first, (name, set(found.items()) ^ set(first.items()))
+        assert not [line for line in prometheus.errors if "scrape" in line], prometheus.errors
 
 
 main()
