@@ -15,7 +15,8 @@
  *   overflow.c    where updates count whose series cannot be had
  *   definition.c  what a definition may say
  *   family.c      families, made from definitions
- *   lookup.c      the process-local cache behind the *_with functions
+ *   grace.c       when what look-ups could reach may be freed
+ *   lookup.c      the *_with functions: hits (hit.h) and misses; lookup_table.c is the process-local cache behind them
  *   create.c      the file; segment.c opens, closes, follows forks; lifecycle.c resets and removes
  *
  * Order of locks: process mutex, then insert lock. "Locked" in a comment means both are held. */
@@ -285,7 +286,7 @@ LIBSHM_HIDDEN int libshm_metric_check(const libshm_metric *metric, uint32_t type
 /* A family of this name and type must not write a sample that another one writes. */
 LIBSHM_HIDDEN int libshm_sample_names_check(const struct libshm_segment *segment, const char *name, uint32_t type);
 
-/* ---- lookup.c ---- */
+/* ---- lookup_table.c ---- */
 LIBSHM_HIDDEN struct libshm_lookup *libshm_lookup_new(struct libshm_segment *segment);
 LIBSHM_HIDDEN void libshm_lookup_free(struct libshm_lookup *lookup);
 /* Mutex held: forgets cached series that are hidden or removed, and gives up their references once no thread can be in

@@ -4,11 +4,15 @@
 #define _GNU_SOURCE
 #include "common_segment.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "common_sound.h"
+#include "libshm/lookup_table.h"
 
 static const char *number(int i)
 {
@@ -39,6 +43,74 @@ static void many(void **state)
         assert_value(counter_of(family, number(i)), 3.0 * i);
     assert_int_equal(family->entry->series, 3000);
     assert_null(segment_unsound(fixture->segment));
+}
+
+/* The same buffer with ever other contents, up against memory that cannot be read: the address is only a hint. */
+static void buffers(void **state)
+{
+    struct fixture *fixture = *state;
+    static const int lengths[] = {1, 2, 7, 8, 14, 15, 16, 17, 30, 31, 32, 33, 47, 48, 100, 1000};
+    static const size_t gaps[] = {0, 1, 15, 16, 64}; /* between the string's end and the page's */
+    libshm_family *family = family_of(fixture->segment, METRIC(LIBSHM_TYPE_COUNTER, "c_total", .max_series = 10000,
+                                                               .labels = LIBSHM_LABELS("a", "b", "c")));
+    char *page = mmap(NULL, 2 * LIBSHM_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(page, MAP_FAILED);
+    assert_return_code(mprotect(page + LIBSHM_PAGE, LIBSHM_PAGE, PROT_NONE), errno);
+    char kept[4][1001];
+    uint64_t expected = 0;
+    for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++)
+        for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++) {
+            int length = lengths[l];
+            char *buffer = page + LIBSHM_PAGE - gaps[g] - length - 1, *of_gap = kept[3];
+            snprintf(of_gap, sizeof kept[3], "gap %zu", g);
+            memset(kept, 'x', 3 * sizeof kept[0]);
+            kept[1][length - 1] = 'y'; /* differs in the last byte, */
+            kept[2][0] = 'z';          /* in the first, */
+            for (int k = 0; k < 3; k++)
+                kept[k][length] = 0;
+            for (int round = 1; round <= 5; round++)
+                for (int k = 0; k < 4; k++) {
+                    memcpy(buffer, kept[k % 3], (size_t)length + 1);
+                    if (k == 3)
+                        buffer[length - 1] = 0; /* by its end */
+                    libshm_counter_add_with(family, LIBSHM_VALUES(of_gap, buffer, number(length)), (uint64_t)(k + 1));
+                }
+            for (int k = 0; k < 4; k++) {
+                libshm_counter counter;
+                kept[0][length - 1] = k == 3 ? 0 : 'x';
+                assert_done(libshm_counter_get(family, LIBSHM_VALUES(of_gap, kept[k % 3], number(length)), &counter));
+                assert_value(libshm_counter_value(&counter), 5.0 * (k + 1));
+                libshm_counter_put(&counter);
+                expected++;
+            }
+        }
+    assert_int_equal(family->entry->series, expected);
+    munmap(page, 2 * LIBSHM_PAGE);
+}
+
+static int restarts_in_child(struct fixture *fixture)
+{
+    struct libshm_grace *grace = &fixture->segment->lookup->grace;
+    CHILD_CHECK(libshm_grace_over(grace) && libshm_grace_start(grace) && libshm_grace_over(grace));
+    return 0;
+}
+
+/* Hits are sequences wherever the kernel can restart them, and grace periods come to their end in children, too. */
+static void sequences(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint32_t *cpu_id = (const void *)((const char *)__builtin_thread_pointer() + libshm_rseq_offset + 4);
+    bool restart = syscall(SYS_membarrier, 0, 0, 0) & 1 << 7; /* MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ */
+    struct libshm_grace *grace = &fixture->segment->lookup->grace;
+    assert_int_equal(grace->sequences, restart && LIBSHM_RSEQ && fixture->segment->per_cpu && *cpu_id <= INT32_MAX);
+    in_child(restarts_in_child, fixture);
+    assert_true(libshm_grace_over(grace));
+    uint32_t phase = libshm_grace_enter(grace);
+    assert_true(libshm_grace_start(grace));
+    assert_false(libshm_grace_over(grace)); /* this thread is in */
+    in_child(restarts_in_child, fixture);   /* but not there */
+    libshm_grace_leave(grace, phase);
+    assert_true(libshm_grace_over(grace));
 }
 
 static void cap(void **state)
@@ -230,6 +302,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(many, segment_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(buffers, segment_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(sequences, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(cap, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(removed, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(reused, segment_setup, fixture_teardown),
