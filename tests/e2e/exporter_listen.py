@@ -1,16 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Where shm-exporter listens, and how it keeps clients from holding it up."""
-import concurrent.futures
 import os
-import resource
 import select
 import signal
 import socket
 import subprocess
 import time
 
-from exporter_harness import EXPORTER, PATIENCE, Skip, main
+from exporter_harness import EXPORTER, PATIENCE, main
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
@@ -161,56 +159,6 @@ def test_connection_limits(place):
                     break
             except OSError:
                 pass
-
-
-def memory(exporter):
-    with open(f"/proc/{exporter.process.pid}/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-
-
-def test_crowds(place):
-    """Slow, idle, pipelining, half-closing clients and too long headers, all at once; a good client is answered."""
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 4096:
-        raise Skip("not enough file descriptors")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
-    writer = place.writer("shop")
-    writer("define", "counter", "many_total", "x")
-    writer("many", "many_total", 0, 10000)
-    with place.exporter("--web.max-requests=0") as exporter:
-        exporter.metrics()
-        files = len(os.listdir(f"/proc/{exporter.process.pid}/fd"))
-        before = memory(exporter)
-        crowd = []
-        for i in range(1200):
-            client = exporter.connect()
-            crowd.append(client)
-            if i % 6 == 0:
-                client.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
-        for i in range(50):
-            client = exporter.connect()
-            crowd.append(client)
-            client.sendall((REQUEST.replace(b"Connection: close\r\n", b"") * 3) if i % 2 else REQUEST)
-            client.shutdown(socket.SHUT_WR)
-        for _ in range(50):
-            client = exporter.connect()
-            crowd.append(client)
-            try:
-                client.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * 65536 + b"\r\n\r\n")
-            except ConnectionError:
-                pass
-        start = time.monotonic()
-        assert len(exporter.metrics().named("many_total")) == 10000
-        print(f"  answered in {time.monotonic() - start:.3f} s, {memory(exporter) - before} KiB more")
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
-            for metrics in pool.map(lambda _: exporter.metrics(), range(40)):
-                assert len(metrics.named("many_total")) == 10000
-        assert memory(exporter) - before < 256 * 1024
-        for client in crowd:
-            client.close()
-        deadline = time.monotonic() + PATIENCE
-        while len(os.listdir(f"/proc/{exporter.process.pid}/fd")) > files + 5:
-            assert time.monotonic() < deadline, "file descriptors leak"
-            exporter.request("/-/healthy")
 
 
 main()
