@@ -82,7 +82,7 @@ def test_every_format_passes_a_strict_parser(place):
     fill(place, "shop2")
     for flags in [], ["--web.openmetrics-created"], ["shop"]:
         with place.exporter(*flags) as exporter:
-            for escaping in "", ";escaping=values", ";escaping=dots":
+            for escaping in ("", ";escaping=underscores", ";escaping=values", ";escaping=allow-utf-8", ";escaping=dots"):
                 text = exporter.request(headers={"Accept": "text/plain" + escaping}).text
                 openmetrics = exporter.request(headers={"Accept": "application/openmetrics-text" + escaping}).text
                 by_text = samples_of(parse_text(text))

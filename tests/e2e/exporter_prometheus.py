@@ -56,8 +56,10 @@ def test_promtool_has_nothing_to_say(place):
         file.write(b"LIBSHM\r\n" + b"\xff" * 8184)
     for arguments in [], ["shop"], ["--shm.segment-label=never"], ["absent"], ["--collector.processes"]:
         with place.exporter(*arguments) as exporter:
-            for _ in range(2):
-                ran = promtool("check", "metrics", text=exporter.request().text)
+            for accept in ("", "text/plain", "text/plain;version=1.0.0", "text/plain;version=1.0.0;escaping=underscores",
+                           "text/plain;version=1.0.0;escaping=dots", "text/plain;version=1.0.0;escaping=values",
+                           "text/plain;version=1.0.0;escaping=allow-utf-8"):
+                ran = promtool("check", "metrics", text=exporter.request(headers={"Accept": accept}).text)
                 assert ran.returncode == 0 and ran.stdout == "" and ran.stderr == "", ran
     ran = promtool("check", "metrics", text="# TYPE x counter\nx 1\n")
     assert ran.returncode != 0, "promtool checks nothing"
