@@ -168,7 +168,7 @@ $(foreach test,$(FUZZERS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),
 # Benchmarks use the shared library, as most users do; what is inlined is inlined all the same.
 $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/common*.c) $(BUILD)/libshm.so
 	@mkdir -p $(@D)
-	$(call say,LD)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(BUILD) -lshm -lm $(LDLIBS)
+	$(call say,LD)$(LINK) -Wl,-rpath,'$$ORIGIN/..' -o $@ $(filter %.o,$^) -L$(BUILD) -lshm -ldeflate -lm $(LDLIBS)
 
 # check, run and the like install first what they need, then start anew: pkg-config's answers depend on it. As many jobs
 # as CPUs, unless -j was given.

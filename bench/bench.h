@@ -62,10 +62,15 @@ void *bench_shared_page(void);
  * that says "listening" and 127.0.0.1:port. */
 int bench_start_exporter(const char *segment, int cpu);
 int bench_start_listener(const char *name, const char *const *arguments, int cpu);
-/* Memory of its own that it has touched. */
-double bench_exporter_bytes(void);
+/* Memory of its own that it has touched; after `seconds` at the most, as soon as some of it went back to the kernel.
+ * CPU time that it has had so far, in nanoseconds. */
+double bench_exporter_bytes(int seconds);
+double bench_exporter_cpu(void);
 /* Nanoseconds from the connect to the last byte of /metrics; its body is in `buffer`, terminated. */
 double bench_scrape(int port, char *buffer, size_t size, size_t *length);
+/* The same with Accept-Encoding: gzip. bench_gunzip decompresses that body in its place. */
+double bench_scrape_gzip(int port, char *buffer, size_t size, size_t *length);
+void bench_gunzip(char *buffer, size_t size, size_t length);
 
 #define BENCH_COUNT(array) (sizeof(array) / sizeof *(array))
 /* Keeps the compiler from merging, moving or dropping what a loop does. */

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <libdeflate.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static pid_t running;
@@ -86,7 +88,7 @@ int bench_start_exporter(const char *segment, int cpu)
     return bench_start_listener("shm-exporter", arguments, cpu);
 }
 
-double bench_exporter_bytes(void)
+static double bytes_now(void)
 {
     char path[64], line[256];
     unsigned long kilobytes = 0;
@@ -101,15 +103,36 @@ double bench_exporter_bytes(void)
     return (double)kilobytes * 1024;
 }
 
-double bench_scrape(int port, char *buffer, size_t size, size_t *length)
+double bench_exporter_bytes(int seconds)
 {
-    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+    const double before = bytes_now();
+    double now = before;
+    for (int i = 0; i < 10 * seconds && now > 0.95 * before; i++) {
+        usleep(100000);
+        now = bytes_now();
+    }
+    return now;
+}
+
+double bench_exporter_cpu(void)
+{
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(running, &clock) || clock_gettime(clock, &time))
+        bench_die("no CPU time of process %d", (int)running);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+/* Request to last byte. The body, terminated, is in `buffer`. */
+static double ask(int port, const char *request, char *buffer, size_t size, size_t *length)
+{
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    const size_t n = strlen(request);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     double start = bench_now();
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) ||
-        send(fd, request, sizeof request - 1, MSG_NOSIGNAL) != (ssize_t)sizeof request - 1)
+        send(fd, request, n, MSG_NOSIGNAL) != (ssize_t)n)
         bench_die("cannot ask 127.0.0.1:%d: %s", port, strerror(errno));
     size_t at = 0;
     for (ssize_t got; (got = recv(fd, buffer + at, size - 1 - at, 0)) != 0; at += (size_t)got)
@@ -127,4 +150,31 @@ double bench_scrape(int port, char *buffer, size_t size, size_t *length)
         bench_die("the answer is cut off after %zu bytes", *length);
     memmove(buffer, body, *length + 1);
     return ns;
+}
+
+#define REQUEST "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+
+double bench_scrape(int port, char *buffer, size_t size, size_t *length)
+{
+    return ask(port, REQUEST "\r\n", buffer, size, length);
+}
+
+double bench_scrape_gzip(int port, char *buffer, size_t size, size_t *length)
+{
+    return ask(port, REQUEST "Accept-Encoding: gzip\r\n\r\n", buffer, size, length);
+}
+
+void bench_gunzip(char *buffer, size_t size, size_t length)
+{
+    struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+    char *compressed = malloc(length + 1);
+    size_t n;
+    if (!decompressor || !compressed)
+        bench_die("out of memory");
+    memcpy(compressed, buffer, length);
+    if (libdeflate_gzip_decompress(decompressor, compressed, length, buffer, size - 1, &n) != LIBDEFLATE_SUCCESS)
+        bench_die("the answer is not gzip: %.20s", compressed);
+    buffer[n] = 0;
+    free(compressed);
+    libdeflate_free_decompressor(decompressor);
 }

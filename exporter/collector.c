@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The collector, see collector.h. */
+#define _GNU_SOURCE
 #include "collector.h"
 #include "catalogue.h"
 #include "compress.h"
@@ -302,8 +303,9 @@ static void answer(struct collector *collector, struct scrape *scrapes)
 
 /* ---- the thread ------------------------------------------------------------------------------------------------ */
 
-#define SETTLE_SECONDS 1 /* between two looks for the sake of the directories alone */
-#define IDLE_SECONDS   3 /* without a scrape: memory of bodies is given back. A scrape every second keeps it */
+#define SETTLE_SECONDS 1    /* between two looks for the sake of the directories alone */
+#define GATHER_FROM    1e-3 /* seconds that a render takes */
+#define IDLE_SECONDS   3    /* without a scrape: memory of bodies is given back. A scrape every second keeps it */
 
 static void wake(const struct collector *collector)
 {
@@ -337,6 +339,45 @@ static bool idle_since(const struct timespec *scrape)
     return now.tv_sec - scrape->tv_sec > IDLE_SECONDS;
 }
 
+/* The scrapes that wait, put before `others`. */
+static struct scrape *take_waiting(struct collector *collector, struct scrape *others, bool *stopping)
+{
+    pthread_mutex_lock(&collector->mutex);
+    struct scrape *scrapes = collector->waiting, **end = &scrapes;
+    collector->waiting = NULL;
+    *stopping = collector->stopping;
+    pthread_mutex_unlock(&collector->mutex);
+    while (*end)
+        end = &(*end)->next;
+    *end = others;
+    return scrapes;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* Scrapers that come together come some hundred microseconds apart, and who is late waits for two renders. So wait for
+ * them for 1/16 of the time that a render takes, after each one again, and 1/4 of it altogether. */
+static struct scrape *gather(struct collector *collector, struct scrape *scrapes, bool *stopping)
+{
+    const double gap = collector->last_seconds / 16, until = seconds_now() + collector->last_seconds / 4;
+    if (collector->last_seconds < GATHER_FROM)
+        return scrapes;
+    while (!*stopping && seconds_now() < until) {
+        struct pollfd ready = {.fd = collector->wake, .events = POLLIN};
+        const struct timespec wait = {(time_t)gap, (long)((gap - (double)(time_t)gap) * 1e9)};
+        uint64_t count;
+        if (ppoll(&ready, 1, &wait, NULL) <= 0 || read(collector->wake, &count, sizeof count) < 0)
+            break;
+        scrapes = take_waiting(collector, scrapes, stopping);
+    }
+    return scrapes;
+}
+
 static void *run(void *argument)
 {
     struct collector *collector = argument;
@@ -344,13 +385,9 @@ static void *run(void *argument)
     bool bodies = false;
     for (bool stopping = false; !stopping;) {
         const bool changed = wait_for_work(collector, look.tv_sec, bodies);
-        pthread_mutex_lock(&collector->mutex);
-        struct scrape *scrapes = collector->waiting;
-        collector->waiting = NULL;
-        stopping = collector->stopping;
-        pthread_mutex_unlock(&collector->mutex);
+        struct scrape *scrapes = take_waiting(collector, NULL, &stopping);
         if (scrapes) {
-            answer(collector, scrapes);
+            answer(collector, gather(collector, scrapes, &stopping));
             clock_gettime(CLOCK_MONOTONIC, &scrape);
             bodies = true;
         } else if (changed && !stopping && !collect(collector)) {

@@ -86,20 +86,24 @@ static int scrape(unsigned n)
     int port = exposer.GetListeningPorts().at(0);
     size_t size = 512u << 20, length;
     auto *buffer = static_cast<char *>(malloc(size));
-    std::vector<double> ms;
-    for (int s = -1; s < 5; s++) {
-        for (auto *one : counters)
-            one->Increment(s + 3);
-        double took = bench_scrape(port, buffer, size, &length) / 1e6;
-        if (s >= 0)
-            ms.push_back(took);
+    for (bool gzip : {false, true}) {
+        std::vector<double> ms;
+        for (int s = -1; s < 5; s++) {
+            for (auto *one : counters)
+                one->Increment(s + 3);
+            double took = (gzip ? bench_scrape_gzip : bench_scrape)(port, buffer, size, &length) / 1e6;
+            if (s >= 0)
+                ms.push_back(took);
+        }
+        if (gzip)
+            bench_gunzip(buffer, size, length);
+        size_t lines = 0;
+        for (const char *at = buffer; (at = strstr(at, "\nbench_requests_total{")); at++)
+            lines++;
+        bench_check("series in the scrape", (double)lines, n);
+        std::string name = "prometheus_cpp_scrape_" + std::to_string(n / 1000) + (gzip ? "k_gzip_ms" : "k_identity_ms");
+        bench_report(name.c_str(), bench_median(ms.data(), ms.size()), "ms");
     }
-    size_t lines = 0;
-    for (const char *at = buffer; (at = strstr(at, "\nbench_requests_total{")); at++)
-        lines++;
-    bench_check("series in the scrape", (double)lines, n);
-    std::string name = "prometheus_cpp_scrape_" + std::to_string(n / 1000) + "k_identity_ms";
-    bench_report(name.c_str(), bench_median(ms.data(), ms.size()), "ms");
     return 0;
 }
 
