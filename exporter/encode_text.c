@@ -18,7 +18,6 @@ struct text_encoder {
     struct buffer headers; /* of all families, one behind the other */
     size_t *header_sizes;
     struct buffer pairs; /* the labels of the series at hand, if it has several lines */
-    size_t last_size;    /* of the text made last */
 };
 
 /* ---- keeping up with the families ------------------------------------------------------------------------------ */
@@ -338,11 +337,12 @@ static bool encode(struct encoder *encoder, const struct merged *merged, const s
     struct text_encoder *text = (struct text_encoder *)encoder;
     if (!keep_up(text, merged, sources))
         return false;
-    if (!buffer_reserve(out, text->headers.size + text->last_size + text->last_size / 16 + 1) ||
-        !write_families(text, out, merged, sources, selection))
+    size_t estimate = text->headers.size + MARGIN;
+    for (size_t i = 0; i < text->n_parts; i++)
+        estimate += text->prepared[i]->estimate;
+    if (!buffer_reserve(out, estimate) || !write_families(text, out, merged, sources, selection))
         return false;
     buffer_append_string(out, text->dialect.end);
-    text->last_size = out->size;
     return !out->failed;
 }
 

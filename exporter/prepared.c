@@ -140,12 +140,15 @@ static uint8_t size_of(const char *value)
 
 static void measure_values(struct prepared *made, const libshm_family_view *family)
 {
+    const size_t fixed = made->most - made->n_labels * (PREPARED_SLOW - 1), lines = made->n_lines ? made->n_lines : 1;
     uint8_t *size = made->value_sizes;
+    size_t values = 0;
     for (size_t i = 0; i < family->n_series; i++)
         for (uint32_t label = 0; label < made->n_labels; label++)
-            *size++ = made->labels[label].origin == LABEL_OWN
-                          ? size_of(family->series[i].label_values[made->labels[label].index])
-                          : PREPARED_SLOW;
+            values += *size++ = made->labels[label].origin == LABEL_OWN
+                                    ? size_of(family->series[i].label_values[made->labels[label].index])
+                                    : PREPARED_SLOW;
+    made->estimate = family->n_series * (lines * (fixed + NUMBER_MAX) + made->most_lines) + lines * values;
 }
 
 struct prepared *prepared_make(const struct dialect *dialect, const struct source *source,

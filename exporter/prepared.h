@@ -21,6 +21,7 @@ struct prepared {
     uint32_t n_lines;  /* of a series of several lines; 0: of one */
     size_t most;       /* bytes of a series' one line or its pairs, without slow values */
     size_t most_lines; /* bytes of its other lines, without the pairs */
+    size_t estimate;   /* bytes of all series: enough, unless there are many slow values */
     struct label_place *labels;
     /* Of the pieces of text: before each value and behind the last one, then before and behind the pairs in each line.
      * None is there twice: they lie one behind the other. */
