@@ -20,7 +20,7 @@ DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-
     libjansson-dev
 DEPS_RUN := git curl
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
-    prometheus python3 python3-prometheus-client openssl zstd systemd
+    prometheus python3 python3-prometheus-client openssl zstd systemd mandoc
 # for the exporter's page; node that is there already may bring its own npm, beside which Debian's cannot be installed
 DEPS_CHECK += chromium $(if $(shell command -v npm),,nodejs npm)
 DEPS_LINT := clang-format cppcheck shellcheck
