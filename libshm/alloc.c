@@ -14,7 +14,7 @@ static const uint32_t leaf_pages[LIBSHM_TABLES] = LIBSHM_TABLE_LEAF_PAGES;
 static const uint32_t root_pages[LIBSHM_TABLES] = LIBSHM_TABLE_ROOT_PAGES;
 static const uint32_t class_size[LIBSHM_TEXT_CLASSES] = LIBSHM_TEXT_CLASS_SIZES;
 
-enum { GROW_LEAST = 64 << 10, GROW_MOST = 4 << 20, ARENA_PAGES = 4 };
+enum { GROW_LEAST = 64 << 10, GROW_MOST = 4 << 20, ARENA_PAGES = 4, MOST_INTERRUPTIONS = 100 };
 
 static int allocate(struct libshm_segment *segment, uint64_t from, uint64_t to)
 {
@@ -23,11 +23,11 @@ static int allocate(struct libshm_segment *segment, uint64_t from, uint64_t to)
         errno = EFBIG; /* asking the kernel would raise SIGXFSZ */
         return -1;
     }
-    int result;
-    do {
+    int result, tries = 0;
+    do { /* a signal makes tmpfs give up and undo: signals that never stop must not keep the insert lock for ever */
         LIBSHM_POINT();
         result = fallocate(segment->lock_fd, 0, (off_t)from, (off_t)(to - from));
-    } while (result != 0 && errno == EINTR);
+    } while (result != 0 && errno == EINTR && ++tries < MOST_INTERRUPTIONS);
     return result;
 }
 

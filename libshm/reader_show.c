@@ -148,7 +148,8 @@ int libshm_reader_show(struct libshm_reader *r)
     for (uint32_t i = 0; i < r->n_shown; i++) { /* the array is where it stays now */
         if (!families(r)[order[i]].dynamic)
             continue;
-        shown[i].series = (libshm_series_view *)r->moving.data + at;
+        shown[i].series =
+            at < r->n_moving ? (libshm_series_view *)r->moving.data + at : NULL; /* no array yet: no sum */
         at += shown[i].n_series;
     }
     if (changed || before != r->n_moving)

@@ -211,6 +211,7 @@ static void kept(void **state)
     struct fixture *fixture = *state;
     libshm_family *family = family_of(fixture->segment, METRIC(LIBSHM_TYPE_COUNTER, "i_total", .ttl_seconds = 1,
                                                                .max_series = 1, .labels = LIBSHM_LABELS("a")));
+    assert_true(family->entry->overflow_series != 0);
     uint32_t overflow = family->entry->overflow_series - 1;
     libshm_unhold(fixture->segment, overflow); /* as if its definers were gone */
     family->overflow_held = 0;
