@@ -94,7 +94,8 @@ class Metrics:
     def __init__(self, text):
         self.text = text
         self.samples = {}
-        for line in text.rstrip("\n").split("\n"):  # label values may have other ends of lines
+        # label values may have other ends of lines; without a family there is no line
+        for line in text.rstrip("\n").split("\n") if text else ():
             if line.startswith("#"):
                 continue
             series, _, value = line.rpartition(" ")
