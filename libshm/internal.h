@@ -17,7 +17,7 @@
  *   family.c      families, made from definitions
  *   grace.c       when what look-ups could reach may be freed
  *   lookup.c      the *_with functions: hits (hit.h) and misses; lookup_table.c is the process-local cache behind them
- *   create.c      the file; segment.c opens, closes, follows forks; lifecycle.c resets and removes
+ *   create.c      the file; segment.c opens, closes, follows forks; reset.c, unlink.c
  *
  * Order of locks: process mutex, then insert lock. "Locked" in a comment means both are held. */
 #ifndef LIBSHM_INTERNAL_H
@@ -162,6 +162,9 @@ LIBSHM_HIDDEN void libshm_mutex_unlock(struct libshm_segment *segment);
  * is this process's alone. `patience_ms`: wait without seeing progress. LIBSHM_E_BUSY, _REPLACED, _SYSTEM. */
 LIBSHM_HIDDEN int libshm_insert_lock(struct libshm_segment *segment, unsigned patience_ms);
 LIBSHM_HIDDEN void libshm_insert_unlock(struct libshm_segment *segment);
+/* Both locks, for a setup call; 0 or the error of libshm_insert_lock, and then neither is held. */
+LIBSHM_HIDDEN int libshm_setup_begin(struct libshm_segment *segment);
+LIBSHM_HIDDEN void libshm_setup_end(struct libshm_segment *segment);
 /* Locked: this process's slot serial is the holder's from now on. */
 LIBSHM_HIDDEN void libshm_lock_sign(struct libshm_segment *segment);
 /* A new descriptor of the segment's file, or an error. */
@@ -246,6 +249,9 @@ LIBSHM_HIDDEN bool libshm_sweep_family(struct libshm_segment *segment, struct li
 LIBSHM_HIDDEN int libshm_series_retire(struct libshm_segment *segment, uint32_t number);   /* LIVE, HIDDEN -> REMOVED */
 LIBSHM_HIDDEN bool libshm_series_reclaim(struct libshm_segment *segment, uint32_t number); /* REMOVED -> FREE */
 LIBSHM_HIDDEN void libshm_directory_changed(struct libshm_segment *segment);
+
+/* ---- reset.c: locked ---- */
+LIBSHM_HIDDEN void libshm_reset_go_on(struct libshm_segment *segment); /* completes one that was begun */
 
 /* ---- series.c ---- */
 LIBSHM_HIDDEN int libshm_labels_set(const struct libshm_family *family, const char *const *values,

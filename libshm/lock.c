@@ -147,6 +147,7 @@ int libshm_insert_lock(struct libshm_segment *segment, unsigned patience_ms)
     __atomic_store_n(&header->lock_owner, wiped->slot_serial, __ATOMIC_RELAXED);
     __atomic_fetch_add(&header->lock_progress, 1, __ATOMIC_RELAXED);
     libshm_journal_recover(segment);
+    libshm_reset_go_on(segment);
     return 0;
 }
 
@@ -168,4 +169,19 @@ void libshm_insert_unlock(struct libshm_segment *segment)
     byte_lock(segment->lock_fd, segment->lock_byte, F_UNLCK);
     close(segment->lock_fd);
     segment->lock_fd = -1;
+}
+
+int libshm_setup_begin(struct libshm_segment *segment)
+{
+    libshm_mutex_lock(segment);
+    int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    if (error)
+        libshm_mutex_unlock(segment);
+    return error;
+}
+
+void libshm_setup_end(struct libshm_segment *segment)
+{
+    libshm_insert_unlock(segment);
+    libshm_mutex_unlock(segment);
 }

@@ -353,8 +353,7 @@ int libshm_series_remove(libshm_family *family, const char *const *values)
     if (error)
         return error;
     struct libshm_segment *segment = family->segment;
-    libshm_mutex_lock(segment);
-    error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    error = libshm_setup_begin(segment);
     if (!error) {
         libshm_attach_renew(segment, false);
         if (libshm_index_find_series(segment, family->number, &labels, &found))
@@ -363,9 +362,8 @@ int libshm_series_remove(libshm_family *family, const char *const *values)
             error = libshm_error_set(LIBSHM_E_NOT_FOUND, "%s has no series with these label values", family->name);
         if (!error && family_current(family))
             (void)libshm_overflow_hold(family, true); /* if it was that one: another */
-        libshm_insert_unlock(segment);
+        libshm_setup_end(segment);
     }
-    libshm_mutex_unlock(segment);
     return error;
 }
 
@@ -374,8 +372,7 @@ int libshm_family_clear(libshm_family *family)
     if (!family)
         return no_family();
     struct libshm_segment *segment = family->segment;
-    libshm_mutex_lock(segment);
-    int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    int error = libshm_setup_begin(segment);
     if (!error) {
         uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_SERIES);
         for (uint32_t n = 0; n < count; n++) {
@@ -385,8 +382,7 @@ int libshm_family_clear(libshm_family *family)
         }
         if (family_current(family))
             (void)libshm_overflow_hold(family, true); /* a new one, which shows nothing */
-        libshm_insert_unlock(segment);
+        libshm_setup_end(segment);
     }
-    libshm_mutex_unlock(segment);
     return error;
 }

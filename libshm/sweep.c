@@ -173,14 +173,12 @@ int libshm_sweep(libshm_segment *segment)
 {
     if (!segment)
         return libshm_error_set(LIBSHM_E_INVALID, "the segment is NULL");
-    libshm_mutex_lock(segment);
-    int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
+    int error = libshm_setup_begin(segment);
     if (!error) {
         libshm_lookup_trim(segment);
         libshm_attach_renew(segment, segment->released > 0);
         libshm_sweep_step(segment, libshm_table_count(segment, LIBSHM_TABLE_SERIES));
-        libshm_insert_unlock(segment);
+        libshm_setup_end(segment);
     }
-    libshm_mutex_unlock(segment);
     return error;
 }

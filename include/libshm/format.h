@@ -352,7 +352,8 @@ struct libshm_header {
     uint64_t lock_progress; /* (a) grows with every acquisition */
     uint64_t sweep_cursor;  /* series number where the next sweep goes on */
     uint64_t removals;      /* (a) grows before a series is removed: unchanged, and no cached look-up needs a check */
-    uint64_t reserved1[3];
+    uint64_t reset_to;      /* (a) the incarnation that a reset is on its way to; 0: none is */
+    uint64_t reserved1[2];
 
     /* allocator and directory */
     uint64_t file_end;          /* (a) allocated bytes = size of the file */

@@ -46,6 +46,7 @@
     X(libshm_header, lock_progress, 8, U, NOTHING, NEVER)                                                              \
     X(libshm_header, sweep_cursor, 8, N, NOTHING, OUTSIDE)                                                             \
     X(libshm_header, removals, 8, U, NOTHING, NEVER)                                                                   \
+    X(libshm_header, reset_to, 8, U, NOTHING, NEVER)                                                                   \
     X(libshm_header, reserved1, 8, U, NOTHING, ALWAYS)                                                                 \
     X(libshm_header, file_end, 8, B, ANYTHING, OUTSIDE)                                                                \
     X(libshm_header, page_next, 8, B, ANYTHING, OUTSIDE)                                                               \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is done to a whole segment: reset and removal. */
+ * Removing a segment's name. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,42 +12,6 @@
 
 #include "libshm/internal.h"
 #include <libshm/reader.h>
-
-/* Nobody may zero a cell that is being updated: a reset stores the totals as baselines, cell by cell. */
-int libshm_reset(libshm_segment *segment)
-{
-    if (!segment)
-        return libshm_error_set(LIBSHM_E_INVALID, "the segment is NULL");
-    struct libshm_header *header = segment->header;
-    libshm_mutex_lock(segment);
-    int error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
-    if (!error) {
-        uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_SERIES);
-        for (uint32_t n = 0; n < count; n++) {
-            const struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, n);
-            if (!entry || !libshm_status_shown(libshm_status(&entry->status)) || entry->group == LIBSHM_NO_GROUP)
-                continue;
-            const struct libshm_family_entry *family = libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, entry->family);
-            const struct libshm_group *group = libshm_cells_group(segment, entry);
-            if (!family || !group || libshm_cell_kind(family->type, family->gauge_mode) != LIBSHM_CELLS_PER_CPU)
-                continue;
-            char *baseline = segment->base + entry->cells - (1 + (uint64_t)group->atomic_lanes) * LIBSHM_PAGE;
-            LIBSHM_POINT();
-            for (uint32_t i = 0; i < entry->n_cells; i++)
-                libshm_cell_store((struct libshm_cell *)(void *)baseline + i,
-                                  libshm_cells_total(segment, entry, i, false));
-        }
-        LIBSHM_POINT();
-        __atomic_store_n(&header->incarnation_ns, libshm_now_ns(CLOCK_REALTIME), __ATOMIC_RELAXED);
-        LIBSHM_POINT();
-        __atomic_fetch_add(&header->incarnation, 1, __ATOMIC_RELEASE);
-        libshm_directory_changed(segment);
-        LIBSHM_COUNT(segment, resets, 1);
-        libshm_insert_unlock(segment);
-    }
-    libshm_mutex_unlock(segment);
-    return error;
-}
 
 /* Does a living process hold an attach of the file? 1, 0, or an error. */
 static int attached(int fd, const char *path)
