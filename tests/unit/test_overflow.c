@@ -55,7 +55,8 @@ static struct seen see(const libshm_snapshot *snapshot, const char *name)
         seen.series = family->n_series;
         for (size_t s = 0; s < family->n_series; s++) {
             const libshm_series_view *series = &family->series[s];
-            double value = (double)(series->integer + series->count) + series->fractional;
+            double value = family->type == LIBSHM_TYPE_HISTOGRAM ? (double)series->count
+                                                                 : (double)series->integer + series->fractional;
             seen.total += value;
             if (family->n_labels > 0 && strcmp(series->label_values[0], "overflow") == 0)
                 seen.overflow = value;
