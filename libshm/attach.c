@@ -1,77 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who is alive. An attach (everything that inherited one libshm_open through fork) and a process slot (one address
- * space) each own a byte beyond the file and keep an open file description lock on it pinned by a mapping:
- *
- *      open -> F_OFD_SETLK -> mmap(PROT_NONE, MAP_SHARED) -> close
- *
- * The description lives as long as the mapping does, so closefrom() cannot end it, SIGKILL and exec do, and it is seen
- * across pid, user and mount namespaces. For an attach, fork copies the mapping; for a slot, MADV_DONTFORK prevents
- * that. On a file system whose mappings keep another file than was opened (overlayfs), the descriptor is kept open
- * instead. */
-#include <errno.h>
+ * Attaches, everything that inherited one libshm_open through fork, and what each of them holds. An attach lives as
+ * long as its byte is pinned (pin.c). */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libshm/internal.h"
-
-/* Locks `byte` for as long as *mapping (or descriptor *kept) stays. */
-static int pin(struct libshm_segment *segment, uint64_t byte, short type, bool inherit, void **mapping, int *kept)
-{
-    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
-    *mapping = NULL;
-    *kept = -1;
-    int fd = libshm_reopen(segment);
-    if (fd < 0)
-        return fd;
-    LIBSHM_POINT();
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-        libshm_error_set(LIBSHM_E_SYSTEM, "cannot lock a byte of %s: %s", segment->path, strerror(errno));
-        close(fd);
-        return LIBSHM_E_SYSTEM;
-    }
-    LIBSHM_POINT();
-    void *p = mmap(NULL, LIBSHM_PAGE, PROT_NONE, MAP_SHARED, fd, 0);
-    if (p != MAP_FAILED && !inherit && madvise(p, LIBSHM_PAGE, MADV_DONTFORK) != 0) {
-        munmap(p, LIBSHM_PAGE);
-        p = MAP_FAILED;
-    }
-    if (p == MAP_FAILED) {
-        *kept = fd;
-        return 0;
-    }
-    LIBSHM_POINT();
-    close(fd);
-    LIBSHM_POINT();
-    if (libshm_byte_locked(segment->lock_fd, byte, F_RDLCK == type ? F_WRLCK : F_RDLCK) == 1) {
-        *mapping = p;
-        return 0;
-    }
-    munmap(p, LIBSHM_PAGE); /* the mapping does not keep the description */
-    fd = libshm_reopen(segment);
-    if (fd < 0)
-        return fd;
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
-        libshm_error_set(LIBSHM_E_SYSTEM, "cannot lock a byte of %s: %s", segment->path, strerror(errno));
-        close(fd);
-        return LIBSHM_E_SYSTEM;
-    }
-    *kept = fd;
-    return 0;
-}
-
-static void unpin(void *mapping, int kept)
-{
-    if (mapping)
-        munmap(mapping, LIBSHM_PAGE);
-    if (kept >= 0)
-        close(kept);
-}
 
 static struct libshm_hold_page *hold_pages(const struct libshm_segment *segment, uint32_t page)
 {
@@ -117,7 +53,8 @@ int libshm_attach(struct libshm_segment *segment)
         LIBSHM_POINT();
         entry->pid = (uint32_t)getpid();
         entry->taken_ns = libshm_now_ns(CLOCK_REALTIME);
-        error = pin(segment, LIBSHM_ATTACH_LOCK + serial, F_WRLCK, true, &segment->attach_pin, &segment->attach_fd);
+        error =
+            libshm_pin(segment, LIBSHM_ATTACH_LOCK + serial, F_WRLCK, true, &segment->attach_pin, &segment->attach_fd);
         if (error == 0) {
             libshm_journal_commit(segment, &entry->serial, serial);
             segment->attach = number;
@@ -130,7 +67,7 @@ int libshm_attach(struct libshm_segment *segment)
     }
     libshm_journal_abort(segment);
     /* no entry or no lock: share the common byte, while which nothing is given to another */
-    error = pin(segment, LIBSHM_COMMON_ATTACH_LOCK, F_RDLCK, true, &segment->attach_pin, &segment->attach_fd);
+    error = libshm_pin(segment, LIBSHM_COMMON_ATTACH_LOCK, F_RDLCK, true, &segment->attach_pin, &segment->attach_fd);
     if (error)
         return error;
     segment->common = true;
@@ -141,8 +78,8 @@ int libshm_attach(struct libshm_segment *segment)
 
 void libshm_detach(struct libshm_segment *segment)
 {
-    unpin(segment->attach_pin, segment->attach_fd);
-    unpin(segment->process.wiped->slot_pin, segment->process.wiped->slot_fd - 1);
+    libshm_unpin(segment->attach_pin, segment->attach_fd);
+    libshm_unpin(segment->process.wiped->slot_pin, segment->process.wiped->slot_fd - 1);
     segment->attach_pin = NULL;
     segment->attach_fd = -1;
     segment->process.wiped->slot_pin = NULL;
@@ -312,9 +249,9 @@ void libshm_attach_renew(struct libshm_segment *segment, bool now)
         complete = segment->family_holds[i] == 0 || set_bit(segment, LIBSHM_HOLD_FAMILY + i, true);
     LIBSHM_POINT();
     if (complete) {
-        unpin(old.attach_pin, old.attach_fd);
+        libshm_unpin(old.attach_pin, old.attach_fd);
     } else { /* no room: stay with the old one; the new one dies */
-        unpin(segment->attach_pin, segment->attach_fd);
+        libshm_unpin(segment->attach_pin, segment->attach_fd);
         segment->attach = old.attach;
         segment->attach_serial = old.attach_serial;
         segment->attach_pin = old.attach_pin;
@@ -337,79 +274,4 @@ bool libshm_attach_alone(struct libshm_segment *segment, int fd)
             return false;
     }
     return true;
-}
-
-/* ---- process slots ---- */
-
-static void zero_live_cells(const struct libshm_segment *segment, const struct libshm_slot_entry *entry)
-{
-    uint32_t next = entry->live_page;
-    for (uint32_t i = 0; next != 0 && i < LIBSHM_LIVE_PAGES; i++) {
-        struct libshm_live_page *page = libshm_at(segment, (uint64_t)next * LIBSHM_PAGE, LIBSHM_PAGE);
-        if (!page)
-            return;
-        for (uint32_t c = 0; c < LIBSHM_LIVE_CELLS; c++)
-            libshm_cell_store(&page->cell[c], (struct libshm_cell){0, 0});
-        next = page->next;
-    }
-}
-
-int libshm_slot_take(struct libshm_segment *segment)
-{
-    struct libshm_header *header = segment->header;
-    struct libshm_wiped *wiped = segment->process.wiped;
-    struct libshm_slot_entry *entry = NULL;
-    uint32_t number = 0, count = libshm_table_count(segment, LIBSHM_TABLE_SLOTS);
-    struct stat ns;
-    if (wiped->slot_serial != 0)
-        return 0;
-    uint64_t serial = header->serial + 1;
-    __atomic_store_n(&header->serial, serial, __ATOMIC_RELEASE); /* not journaled, as in libshm_attach() */
-    LIBSHM_POINT();
-    for (; number < count; number++) {
-        entry = libshm_table_at(segment, LIBSHM_TABLE_SLOTS, number);
-        if (entry && (entry->serial == 0 ||
-                      libshm_byte_locked(segment->lock_fd, LIBSHM_SLOT_LOCK + entry->serial, F_RDLCK) == 0))
-            break;
-        entry = NULL;
-    }
-    if (!entry)
-        entry = libshm_table_add(segment, LIBSHM_TABLE_SLOTS, &number);
-    void *mapping = NULL;
-    int kept = -1;
-    int error = entry ? pin(segment, LIBSHM_SLOT_LOCK + serial, F_WRLCK, false, &mapping, &kept) : LIBSHM_E_FULL;
-    if (error) {
-        libshm_journal_abort(segment);
-        LIBSHM_COUNT(segment, slotless, 1);
-        wiped->slot_failed = 1;
-        return error;
-    }
-    /* The dead owner's serial goes first: whoever reads the cells while they are zeroed sees that they are nobody's. */
-    LIBSHM_POINT();
-    __atomic_store_n(&entry->serial, 0, __ATOMIC_SEQ_CST);
-    LIBSHM_POINT();
-    zero_live_cells(segment, entry);
-    LIBSHM_POINT();
-    entry->pid = (uint32_t)getpid();
-    entry->pid_ns = stat("/proc/self/ns/pid", &ns) == 0 ? ns.st_ino : 0;
-    entry->taken_ns = libshm_now_ns(CLOCK_REALTIME);
-    entry->attach = segment->attach;
-    memset(entry->name, 0, sizeof entry->name);
-    prctl(PR_GET_NAME, entry->name);
-    libshm_journal_commit(segment, &entry->serial, serial);
-    wiped->slot = number;
-    wiped->slot_serial = serial;
-    wiped->slot_pin = mapping;
-    wiped->slot_fd = kept + 1;
-    LIBSHM_POINT();
-    libshm_lock_sign(segment); /* we hold the lock and now have a name */
-    uint32_t next = entry->live_page;
-    for (uint32_t i = 0; next != 0 && i < LIBSHM_LIVE_PAGES; i++) {
-        struct libshm_live_page *page = libshm_at(segment, (uint64_t)next * LIBSHM_PAGE, LIBSHM_PAGE);
-        if (!page)
-            break;
-        __atomic_store_n(&wiped->live_page[i], page, __ATOMIC_RELEASE);
-        next = page->next;
-    }
-    return 0;
 }

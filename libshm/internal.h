@@ -8,10 +8,11 @@
  *   alloc.c       pages, table entries, text blocks
  *   cells.c       page groups and the cells of a series
  *   index.c       label values -> series, name -> family
- *   attach.c      who is alive: attaches with their holds, process slots; both pinned by locks
+ *   pin.c         locks that last as long as a mapping does
+ *   attach.c      who is alive: attaches with their holds; slots.c: process slots
  *   live.c        live gauges: this process's cells
  *   sweep.c       hiding by TTL, removal, reuse
- *   series.c      get, put, remove; value.c reads back
+ *   series.c      found or made, removed; handles.c gives them out and takes them back, value.c reads back
  *   overflow.c    where updates count whose series cannot be had
  *   definition.c  what a definition may say
  *   family.c      families, made from definitions
@@ -220,7 +221,13 @@ LIBSHM_HIDDEN void libshm_index_add(struct libshm_segment *segment, uint32_t has
 LIBSHM_HIDDEN void libshm_index_remove(struct libshm_segment *segment, uint32_t hash, uint64_t kind, uint32_t number);
 LIBSHM_HIDDEN uint32_t libshm_family_hash(const char *name, size_t length);
 
-/* ---- attach.c ---- */
+/* ---- pin.c ---- */
+/* Locks `byte` for as long as *mapping (or descriptor *kept) stays. */
+LIBSHM_HIDDEN int libshm_pin(struct libshm_segment *segment, uint64_t byte, short type, bool inherit, void **mapping,
+                             int *kept);
+LIBSHM_HIDDEN void libshm_unpin(void *mapping, int kept);
+
+/* ---- attach.c; slots.c ---- */
 LIBSHM_HIDDEN int libshm_attach(struct libshm_segment *segment); /* locked */
 LIBSHM_HIDDEN void libshm_detach(struct libshm_segment *segment);
 LIBSHM_HIDDEN int libshm_slot_take(struct libshm_segment *segment); /* locked */
@@ -265,6 +272,8 @@ LIBSHM_HIDDEN int libshm_series_make(struct libshm_segment *segment, const struc
 /* Holds what was found without the lock: LIBSHM_E_NOT_FOUND if it is not any more what was found. */
 LIBSHM_HIDDEN int libshm_series_hold(struct libshm_segment *segment, const struct libshm_found *found,
                                      bool insert_locked);
+
+/* ---- handles.c; buckets.c ---- */
 LIBSHM_HIDDEN void libshm_counter_handle(const struct libshm_family *family, const struct libshm_found *found,
                                          libshm_counter *counter);
 /* The bucket search over these bounds, and what of a handle belongs to it. NULL: out of memory. To free(). */
