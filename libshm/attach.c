@@ -56,7 +56,7 @@ int libshm_attach(struct libshm_segment *segment)
         error =
             libshm_pin(segment, LIBSHM_ATTACH_LOCK + serial, F_WRLCK, true, &segment->attach_pin, &segment->attach_fd);
         if (error == 0) {
-            libshm_journal_commit(segment, &entry->serial, serial);
+            libshm_journal_commit_process(segment, &entry->serial, serial);
             segment->attach = number;
             segment->attach_serial = serial;
             segment->common = false;
@@ -119,8 +119,8 @@ static struct libshm_hold_page *hold_page(struct libshm_segment *segment, uint32
     LIBSHM_POINT();
     page->block = block;
     uint64_t number = at / LIBSHM_PAGE;
-    libshm_journal_commit(segment, link,
-                          first ? (*link & UINT32_MAX) | number << 32 : (*link & ~(uint64_t)UINT32_MAX) | number);
+    libshm_journal_commit_process(
+        segment, link, first ? (*link & UINT32_MAX) | number << 32 : (*link & ~(uint64_t)UINT32_MAX) | number);
     return page;
 }
 

@@ -179,6 +179,8 @@ LIBSHM_HIDDEN void libshm_journal_store(struct libshm_segment *segment, uint64_t
 LIBSHM_HIDDEN void libshm_journal_store32(struct libshm_segment *segment, uint32_t *word, uint32_t value);
 /* The store that makes the change complete; it must change the word to what it never was. */
 LIBSHM_HIDDEN void libshm_journal_commit(struct libshm_segment *segment, uint64_t *word, uint64_t value);
+/* The same for attaches, slots and their pages, which readers look at every time: directory_version stays. */
+LIBSHM_HIDDEN void libshm_journal_commit_process(struct libshm_segment *segment, uint64_t *word, uint64_t value);
 LIBSHM_HIDDEN void libshm_journal_abort(struct libshm_segment *segment); /* nothing has happened */
 LIBSHM_HIDDEN void libshm_journal_recover(struct libshm_segment *segment);
 

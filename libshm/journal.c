@@ -41,7 +41,7 @@ static void clear(struct libshm_journal *journal)
     __atomic_store_n(&journal->commit_at, 0, __ATOMIC_RELEASE); /* after count: without entries it means nothing */
 }
 
-void libshm_journal_commit(struct libshm_segment *segment, uint64_t *word, uint64_t value)
+static void commit(struct libshm_segment *segment, uint64_t *word, uint64_t value, bool directory)
 {
     struct libshm_journal *journal = &segment->header->journal;
     journal->commit_value = value;
@@ -50,8 +50,19 @@ void libshm_journal_commit(struct libshm_segment *segment, uint64_t *word, uint6
     LIBSHM_POINT();
     __atomic_store_n(word, value, __ATOMIC_RELEASE); /* everything that was built before it becomes reachable */
     LIBSHM_POINT();
-    libshm_directory_changed(segment); /* before the journal is cleared: recovery repeats it */
+    if (directory)
+        libshm_directory_changed(segment); /* before the journal is cleared: recovery repeats it */
     clear(journal);
+}
+
+void libshm_journal_commit(struct libshm_segment *segment, uint64_t *word, uint64_t value)
+{
+    commit(segment, word, value, true);
+}
+
+void libshm_journal_commit_process(struct libshm_segment *segment, uint64_t *word, uint64_t value)
+{
+    commit(segment, word, value, false);
 }
 
 void libshm_journal_abort(struct libshm_segment *segment)

@@ -40,8 +40,8 @@ static int add_pages(struct libshm_segment *segment, uint32_t number)
         /* {pid, live_page} of the slot, {next, order} of a page: linked with one 8-byte store */
         uint64_t *link = (uint64_t *)(void *)(order == 0 ? (void *)&slot->pid : (void *)wiped->live_page[order - 1]);
         uint64_t next = at / LIBSHM_PAGE;
-        libshm_journal_commit(segment, link,
-                              order == 0 ? (*link & UINT32_MAX) | next << 32 : (*link & ~(uint64_t)UINT32_MAX) | next);
+        libshm_journal_commit_process(
+            segment, link, order == 0 ? (*link & UINT32_MAX) | next << 32 : (*link & ~(uint64_t)UINT32_MAX) | next);
         __atomic_store_n(&wiped->live_page[order], page, __ATOMIC_RELEASE);
     }
     return 0;

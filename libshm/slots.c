@@ -65,7 +65,7 @@ int libshm_slot_take(struct libshm_segment *segment)
     entry->attach = segment->attach;
     memset(entry->name, 0, sizeof entry->name);
     prctl(PR_GET_NAME, entry->name);
-    libshm_journal_commit(segment, &entry->serial, serial);
+    libshm_journal_commit_process(segment, &entry->serial, serial);
     wiped->slot = number;
     wiped->slot_serial = serial;
     wiped->slot_pin = mapping;

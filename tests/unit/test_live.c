@@ -246,9 +246,30 @@ static void closed_is_dead(void **state)
     assert_value(libshm_gauge_value(&set.sum), 0);
 }
 
+static int come_and_go(struct fixture *fixture)
+{
+    (void)fixture;
+    libshm_segment *segment;
+    CHILD_CHECK(libshm_open("t", NULL, &segment) == 0);
+    libshm_close(segment);
+    return 0;
+}
+
+/* Processes that come and go are nothing that a reader's copy of the directory must follow. */
+static void churn(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t version = fixture->segment->header->directory_version, serial = fixture->segment->header->serial;
+    for (int i = 0; i < 3; i++)
+        in_child(come_and_go, fixture);
+    assert_true(fixture->segment->header->serial > serial);
+    assert_int_equal(fixture->segment->header->directory_version, version);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(churn, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(modes, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(no_ghosts, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_reused_slot_is_empty, segment_setup, fixture_teardown),
