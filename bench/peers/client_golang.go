@@ -21,6 +21,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 var values [65536]float64
@@ -32,12 +33,15 @@ type question struct {
 	run  func(n int)
 	ns   []float64
 	n    int
+	done int64
 }
 
 func chunk(q *question) float64 {
 	start := time.Now()
 	q.run(q.n)
-	return float64(time.Since(start).Nanoseconds()) / float64(q.n)
+	took := float64(time.Since(start).Nanoseconds()) / float64(q.n)
+	atomic.AddInt64(&q.done, int64(q.n))
+	return took
 }
 
 func report(name string, value float64, unit string) {
@@ -65,6 +69,21 @@ func measure(questions []*question) {
 	}
 	for _, q := range questions {
 		report("client_golang_"+q.name+"_ns", median(q.ns), "ns")
+	}
+}
+
+// What was counted is what was done.
+func check(what string, metric prometheus.Metric, done int64) {
+	var found dto.Metric
+	if err := metric.Write(&found); err != nil {
+		panic(err)
+	}
+	counted := found.GetCounter().GetValue()
+	if found.Histogram != nil {
+		counted = float64(found.GetHistogram().GetSampleCount())
+	}
+	if counted != float64(done) {
+		panic(fmt.Sprintf("%s: %g counted, %d done", what, counted, done))
 	}
 }
 
@@ -170,6 +189,11 @@ func main() {
 		{name: "lookup_2_labels_10000", run: lookup(10000, 128)},
 	}
 	measure(questions)
+	defer func() {
+		check("counter", counter, questions[0].done)
+		check("histogram", h10, questions[2].done)
+		check("histogram", h20, questions[3].done)
+	}()
 	if runtime.NumCPU() < 2 || strings.Contains(os.Getenv("GOMAXPROCS"), "1") {
 		return
 	}
@@ -212,4 +236,5 @@ func pair(q *question) {
 	}
 	atomic.StoreInt32(&stop, 1)
 	wait.Wait()
+	atomic.AddInt64(&q.done, others)
 }
