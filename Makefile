@@ -19,7 +19,7 @@ TOOLS_PKGS := jansson
 DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-dev libdeflate-dev libzstd-dev libsystemd-dev libgnutls28-dev libyaml-dev libcrypt-dev libseccomp-dev \
     libjansson-dev
 DEPS_RUN := git curl
-DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind curl ca-certificates \
+DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind strace curl ca-certificates \
     prometheus python3 python3-prometheus-client openssl zstd systemd mandoc
 # for the exporter's page; node that is there already may bring its own npm, beside which Debian's cannot be installed
 DEPS_CHECK += chromium $(if $(shell command -v npm),,nodejs npm)
@@ -206,7 +206,7 @@ needs = $(if $(wildcard $1),,$(error there is no $1 in this tree))
 
 torture: SECONDS ?= 60
 torture: tests
-	@$(call needs,tests/torture)$(RUN_TESTS) --jobs=1 --verbose --torture-seconds=$(SECONDS) \
+	@$(call needs,tests/torture)$(RUN_TESTS) --jobs=1 --torture-total=$(SECONDS) \
 		torture@$(BUILD) torture/atomic@$(BUILD)
 fuzz: SECONDS ?= 60
 fuzz:
