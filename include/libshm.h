@@ -142,10 +142,11 @@ int libshm_histogram_define(libshm_segment *segment, const libshm_metric *metric
  * labels. UTF-8, at most LIBSHM_MAX_LABEL_VALUE bytes each. */
 
 /* A handle to keep. It holds the series: its cells are not given to another until this handle was put back or the last
- * process that inherited it has ended. A family with labels that is at its cap, or whose new series cannot be made
- * because another process keeps the insert lock and does not go on, gives counters, histograms and summaries the
- * overflow series (every label "overflow") and gauges a no-op, with LIBSHM_E_OVERFLOW; without labels: LIBSHM_E_BUSY,
- * to be tried again. Summaries use histogram handles; info, stateset and unknown families use gauge handles. */
+ * process that inherited it has ended. A family with labels that is at its cap, or whose new series cannot be made (the
+ * segment is full, a system call fails, another process keeps the insert lock and does not go on), gives counters,
+ * histograms and summaries the overflow series (every label "overflow") and gauges a no-op, with LIBSHM_E_OVERFLOW or,
+ * in the first two cases, LIBSHM_E_FULL, _SYSTEM or _REPLACED; without labels nothing, and LIBSHM_E_BUSY, to be tried
+ * again. Summaries use histogram handles; info, stateset and unknown families use gauge handles. */
 int libshm_counter_get(libshm_family *family, const char *const *values, libshm_counter *counter);
 int libshm_gauge_get(libshm_family *family, const char *const *values, libshm_gauge *gauge);
 int libshm_histogram_get(libshm_family *family, const char *const *values, libshm_histogram *histogram);

@@ -75,7 +75,7 @@ static int get(struct libshm_family *family, const char *const *values, enum han
     }
     libshm_mutex_lock(family->segment);
     error = libshm_series_obtain(family, &labels, &found);
-    if (error == LIBSHM_E_OVERFLOW && found.entry) /* this handle's own reference */
+    if (error && found.entry) /* this handle's own reference */
         (void)libshm_hold(family->segment, found.number, false);
     if (!error && found.entry->group == LIBSHM_NO_GROUP &&
         !libshm_live_cell(family->segment, (uint32_t)(found.entry->cells - 1), false)) {
@@ -84,8 +84,6 @@ static int get(struct libshm_family *family, const char *const *values, enum han
         error = LIBSHM_E_FULL;
     }
     libshm_mutex_unlock(family->segment);
-    if (error && error != LIBSHM_E_OVERFLOW)
-        found.entry = NULL;
     if (kind == COUNTER)
         libshm_counter_handle(family, &found, handle);
     else if (kind == GAUGE)

@@ -293,8 +293,8 @@ LIBSHM_HIDDEN int libshm_overflow_hold(struct libshm_family *family, bool insert
 /* Locked: is this an overflow series in which nothing has counted yet? */
 LIBSHM_HIDDEN bool libshm_overflow_asleep(const struct libshm_segment *segment, const struct libshm_series_entry *entry,
                                           uint32_t number);
-/* Mutex held: counts and gives the overflow series instead of another one; `why` is LIBSHM_E_BUSY if that is because
- * the insert lock could not be had. found->entry is NULL if there is none. Always LIBSHM_E_OVERFLOW. */
+/* Mutex held: counts and gives the overflow series instead of another one, which failed with `why`, whose detail is
+ * still there; found->entry is NULL if there is none. Returns why, LIBSHM_E_OVERFLOW for LIBSHM_E_BUSY. */
 LIBSHM_HIDDEN int libshm_overflow_give(struct libshm_family *family, int why, struct libshm_found *found);
 
 /* ---- definition.c ---- */

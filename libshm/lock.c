@@ -93,9 +93,7 @@ static int wait_for_lock(struct libshm_segment *segment, int fd, uint64_t patien
             byte_lock(fd, LIBSHM_INSERT_LOCK + byte, F_UNLCK); /* passed by meanwhile */
             continue;
         }
-        if (errno == EINTR)
-            continue;
-        if (errno != EAGAIN && errno != EACCES)
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
             return libshm_error_set(LIBSHM_E_SYSTEM, "cannot lock %s: %s", segment->path, strerror(errno));
         uint64_t now = libshm_now_ns(CLOCK_MONOTONIC);
         uint64_t seen = __atomic_load_n(&header->lock_progress, __ATOMIC_RELAXED);

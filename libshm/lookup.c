@@ -76,8 +76,6 @@ static void miss(struct libshm_family *family, const struct libshm_labels *label
     struct libshm_segment *segment = family->segment;
     struct libshm_found found = {NULL, 0, 0};
     int error = libshm_series_obtain(family, labels, &found);
-    if (error && error != LIBSHM_E_OVERFLOW)
-        found.entry = NULL;
     make_handles(family, &found, handles);
     if (error)
         return; /* the overflow series, or a no-op that counts what is dropped */

@@ -5,6 +5,7 @@
  * is needed: it is made together with the family, and whoever defines the family holds it. Until something counts there
  * it looks like a series that has been idle ever since (HIDDEN, with the fingerprint of its zero cells), so readers
  * show it from its first update on. Gauges have none: a value that is not a sum cannot be another's. */
+#include <stdio.h>
 #include <string.h>
 
 #include "libshm/internal.h"
@@ -91,15 +92,18 @@ int libshm_overflow_hold(struct libshm_family *family, bool insert_locked)
 
 int libshm_overflow_give(struct libshm_family *family, int why, struct libshm_found *found)
 {
+    char reason[256];
+    memset(found, 0, sizeof *found);
+    if (why == LIBSHM_E_BUSY && family->n_labels > 0)
+        why = LIBSHM_E_OVERFLOW; /* also so for who does not look at the detail: nothing to be tried again */
+    else if (why != LIBSHM_E_OVERFLOW && !wanted(family))
+        return why;
+    else if (why == LIBSHM_E_OVERFLOW)
+        (void)libshm_error_set(why, "%s is at its cap of %u series", family->name, family->entry->max_series);
+    snprintf(reason, sizeof reason, "%s", libshm_error_detail());
     __atomic_fetch_add(&family->entry->overflowed, 1, __ATOMIC_RELAXED);
     LIBSHM_COUNT(family->segment, overflowed, 1);
     if (!wanted(family) || libshm_overflow_hold(family, false) != 0 || !held(family, found))
         memset(found, 0, sizeof *found);
-    const char *where = found->entry ? "this counts in its overflow series" : "this is dropped";
-    return why == LIBSHM_E_BUSY ? libshm_error_set(LIBSHM_E_OVERFLOW,
-                                                   "%s: another process keeps the insert lock of %s, so no series can "
-                                                   "be made: %s",
-                                                   family->name, family->segment->path, where)
-                                : libshm_error_set(LIBSHM_E_OVERFLOW, "%s is at its cap of %u series: %s", family->name,
-                                                   family->entry->max_series, where);
+    return libshm_error_set(why, "%s: this %s", reason, found->entry ? "counts in its overflow series" : "is dropped");
 }

@@ -156,6 +156,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     int error = labels_check(family, labels);
     if (error) {
         LIBSHM_COUNT(segment, rejected, 1);
+        found->entry = NULL;
         return error;
     }
     uint32_t cap = family->entry->max_series;
@@ -165,10 +166,8 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
         return libshm_overflow_give(family, LIBSHM_E_OVERFLOW,
                                     found); /* was swept just now, in vain: without the lock */
     error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
-    if (error == LIBSHM_E_BUSY && family->n_labels > 0)
-        return libshm_overflow_give(family, error, found);
     if (error)
-        return error;
+        return libshm_overflow_give(family, error, found);
     libshm_lookup_trim(segment);
     libshm_attach_renew(segment, false);
     libshm_sweep_step(segment, 32);
@@ -182,7 +181,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
             error = libshm_series_hold(segment, found, true);
     }
     libshm_insert_unlock(segment);
-    return error == LIBSHM_E_OVERFLOW ? libshm_overflow_give(family, error, found) : error;
+    return error ? libshm_overflow_give(family, error, found) : 0;
 }
 
 /* ---- removal ---- */

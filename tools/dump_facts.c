@@ -12,7 +12,7 @@
 #name, meaning, offsetof(struct libshm_statistics, name)                                                       \
     }
 const struct dump_statistic dump_statistics[] = {
-    STATISTIC(overflowed, "look-ups beyond a family's series cap"),
+    STATISTIC(overflowed, "look-ups that got no series of their own"),
     STATISTIC(dropped_updates, "updates through a handle that could not be set up"),
     STATISTIC(dropped_values, "NaN values, and negative counter increments"),
     STATISTIC(rejected, "definitions and label sets refused as invalid"),
