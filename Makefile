@@ -177,13 +177,13 @@ again = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 RUN_TESTS = CC='$(CC)' scripts/run-tests $(RUN_TESTS_FLAGS)
 RUN_TESTS_FLAGS ?=
 
-.PHONY: check check-now sanitize sanitize-now torture fuzz model bench bench-full bench-peers soak
+.PHONY: check check-now sanitize sanitize-now torture fuzz model mutation bench bench-full bench-peers soak
 check:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
 	@+$(again) check-now
 # Whatever directory of tests/ has executables in it; soak and model have targets of their own.
 SCRIPT_SUITES := $(sort $(patsubst tests/%/,%,$(dir $(shell find tests -mindepth 2 -maxdepth 2 -type f -perm -u+x \
-    ! -path 'tests/soak/*' ! -path 'tests/model/*' ! -path 'tests/unit/*' ! -path 'tests/torture/*'))))
+    ! -path 'tests/soak/*' ! -path 'tests/model/*' ! -path 'tests/mutation/*' ! -path 'tests/unit/*' ! -path 'tests/torture/*'))))
 check-now: tests
 	@$(RUN_TESTS) $(addsuffix @$(BUILD),unit unit/atomic unit/valgrind torture torture/atomic $(SCRIPT_SUITES))
 
@@ -217,6 +217,8 @@ fuzz:
 fuzzers: $(FUZZERS)
 model:
 	@$(call needs,tests/model/run)BUILD='$(abspath $(BUILD))' tests/model/run
+mutation: tests
+	@$(call needs,tests/mutation/run)BUILD='$(abspath $(BUILD))' tests/mutation/run $(if $(PATTERN),'$(PATTERN)')
 soak: SECONDS ?= 3600
 soak: all
 	@$(call needs,tests/soak/run)BUILD='$(abspath $(BUILD))' tests/soak/run $(SECONDS)
@@ -308,5 +310,5 @@ help:
 	@echo 'make run [SECONDS=n]        demo: exporter on http://127.0.0.1:8000/metrics (PORT=) and an orchestrator'
 	@echo 'make check                  every test (WERROR=1: warnings are errors)'
 	@echo 'make sanitize               unit and torture tests under ASan+UBSan and under TSan'
-	@echo 'make torture|fuzz|soak [SECONDS=n], make model, make bench|bench-full|bench-peers'
+	@echo 'make torture|fuzz|soak [SECONDS=n], make model|mutation, make bench|bench-full|bench-peers'
 	@echo 'make install [PREFIX= DESTDIR=], make python, make install-python, make deps, make format, make lint, make clean'

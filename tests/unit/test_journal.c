@@ -6,6 +6,7 @@
 #include "common_segment.h"
 
 #include <fcntl.h>
+#include <libshm/reader.h>
 #include <math.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -70,16 +71,45 @@ static void look(const struct change *change, const char *name, unsigned long at
     libshm_close(segment);
 }
 
+/* A reader that had a snapshot before the change sees the same afterwards as one that comes new. */
+static void follow(libshm_reader *reader, const char *path, const struct change *change, unsigned long at)
+{
+    libshm_reader *new;
+    const libshm_snapshot *a, *b;
+    assert_done(libshm_reader_open(path, &new));
+    assert_done(libshm_reader_snapshot(reader, &a));
+    assert_done(libshm_reader_snapshot(new, &b));
+    bool same = a->n_families == b->n_families && a->n_series == b->n_series;
+    for (size_t f = 0; same && f < a->n_families; f++) {
+        const libshm_family_view *x = &a->families[f], *y = &b->families[f];
+        same = x->number == y->number && x->generation == y->generation && x->n_series == y->n_series;
+        for (size_t s = 0; same && s < x->n_series; s++)
+            same = x->series[s].number == y->series[s].number && x->series[s].generation == y->series[s].generation;
+    }
+    if (!same)
+        fail_msg("%s, dead at point %lu: a reader was not told: %zu series in %zu families, there are %zu in %zu",
+                 change->name, at, a->n_series, a->n_families, b->n_series, b->n_families);
+    libshm_reader_close(new);
+}
+
 static bool one_death(struct fixture *fixture, const struct change *change, unsigned long at)
 {
     char name[32];
     snprintf(name, sizeof name, "s%lu", at);
-    if (change->prepare)
+    libshm_reader *reader = NULL;
+    const libshm_snapshot *before;
+    if (change->prepare) {
         assert_int_equal(run(change->prepare, name, 0), 0);
+        assert_done(libshm_reader_open(path_in(fixture, name), &reader));
+        assert_done(libshm_reader_snapshot(reader, &before));
+    }
     int result = run(change->make, name, at); /* at 0 nobody dies */
     if (result != 42 && result != 0)
         fail_msg("%s, to die at point %lu: %d", change->name, at, result);
     look(change, name, at, false);
+    if (reader)
+        follow(reader, path_in(fixture, name), change, at);
+    libshm_reader_close(reader);
     assert_int_equal(run(change->make, name, 0), 0);
     look(change, name, at, true);
     assert_int_equal(unlink(path_in(fixture, name)), 0);
