@@ -70,6 +70,19 @@ void http_progress(struct MHD_Connection *mhd)
         reaper_progress(connection->watched);
 }
 
+void http_sending(const struct http *http, struct MHD_Connection *mhd)
+{
+    struct connection *connection = connection_of(mhd);
+    if (connection)
+        reaper_sending(http->reaper, connection->watched);
+}
+
+bool http_sent(const struct http *http, struct MHD_Connection *mhd)
+{
+    struct connection *connection = connection_of(mhd);
+    return !connection || reaper_sent(http->reaper, connection->watched);
+}
+
 static void on_message(void *context, const char *format, va_list arguments)
 {
     (void)context;

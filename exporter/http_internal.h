@@ -31,6 +31,10 @@ struct http {
 /* Something was finished on the connection. */
 void http_progress(struct MHD_Connection *connection);
 
+/* A response that counts is being sent; it has been: false if its slot was given away. See reaper.h. */
+void http_sending(const struct http *http, struct MHD_Connection *connection);
+bool http_sent(const struct http *http, struct MHD_Connection *connection);
+
 /* The callbacks of libmicrohttpd for requests; `context` is the struct http. */
 enum MHD_Result http_on_request(void *context, struct MHD_Connection *connection, const char *path, const char *method,
                                 const char *version, const char *upload, size_t *upload_size, void **state);

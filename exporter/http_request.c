@@ -109,6 +109,7 @@ static enum MHD_Result reply_metrics(const struct http *http, struct request *re
     if (!body)
         return reply_busy(http, request, "The metrics could not be had in time.\n");
     request->scrape.body = NULL; /* the response's now */
+    http_sending(http, request->connection);
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback_cls(body->bytes.size, body->bytes.data, free_body, body);
     if (!response) {
@@ -202,9 +203,13 @@ static enum MHD_Result begin_metrics(struct http *http, struct request *request,
     if (arguments.too_many)
         return reply_text(http, request, ANSWER_BAD_REQUEST, "Too many names or segments.\n");
     const uint64_t in_flight = atomic_fetch_add(&http->statistics->in_flight, 1);
+    if (http->options->max_requests && in_flight >= http->options->max_requests) {
+        const bool room = reaper_end_stalled(http->reaper);
+        atomic_fetch_sub(&http->statistics->in_flight, 1); /* with room, the ended request's count is this one's */
+        if (!room)
+            return reply_busy(http, request, "Too many requests at a time.\n");
+    }
     request->counted = true;
-    if (http->options->max_requests && in_flight >= http->options->max_requests)
-        return reply_busy(http, request, "Too many requests at a time.\n");
     negotiate(request);
     if (format != FORMATS)
         request->scrape.format = format;
@@ -400,7 +405,7 @@ void http_on_completed(void *context, struct MHD_Connection *connection, void **
     http_progress(connection);
     if (!request)
         return;
-    if (request->counted)
+    if (request->counted && http_sent(http, connection))
         atomic_fetch_sub(&http->statistics->in_flight, 1);
     body_put(request->scrape.body);
     selection_clear(&request->scrape.selection);

@@ -211,8 +211,9 @@ static const struct flag {
      "TLS, users and headers, as for other Prometheus exporters. Read again when it changes, or a certificate does.",
      take_web_config_file, OPTIONS_RUN},
     {"--web.max-requests", "N",
-     "Answer at most N requests for metrics at a time, others get 503. 0: no limit. Default 40.", take_max_requests,
-     OPTIONS_RUN},
+     "Answer at most N requests for metrics at a time, others get 503, or end an answer that is not being taken. 0: no "
+     "limit. Default 40.",
+     take_max_requests, OPTIONS_RUN},
     {"--web.max-connections", "N", "Keep at most N connections at a time; others wait. Default 4096.",
      take_max_connections, OPTIONS_RUN},
     {"--web.max-connections-per-ip", "N",

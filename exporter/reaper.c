@@ -4,6 +4,8 @@
 #include "reaper.h"
 #include "log.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -11,11 +13,15 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#define STALL_MS 100 /* beyond two round trips */
+
 struct watched {
     struct watched *previous, *next;
     int fd;
     _Atomic int64_t since; /* CLOCK_MONOTONIC, seconds */
     bool ended;
+    bool sending, slot_given; /* of a response, under the mutex */
+    int64_t sending_since;    /* milliseconds */
 };
 
 struct reaper {
@@ -32,6 +38,25 @@ static int64_t now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return time.tv_sec;
+}
+
+static int64_t now_ms(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+/* Milliseconds since the last byte of the response left; 0: it is not known. A window that the client keeps shut is
+ * probed without data, so this grows. */
+static int64_t stalled_for(const struct watched *watched, int64_t time)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    const int64_t sending = time - watched->sending_since; /* what left before was another response's */
+    if (getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return 0;
+    return (sending < info.tcpi_last_data_sent ? sending : info.tcpi_last_data_sent) - 2 * info.tcpi_rtt / 1000;
 }
 
 static size_t end_overdue(struct reaper *reaper)
@@ -117,6 +142,53 @@ void reaper_progress(struct watched *watched)
 {
     if (watched)
         atomic_store(&watched->since, now());
+}
+
+void reaper_sending(struct reaper *reaper, struct watched *watched)
+{
+    if (!watched)
+        return;
+    pthread_mutex_lock(&reaper->mutex);
+    watched->sending = true;
+    watched->slot_given = false;
+    watched->sending_since = now_ms();
+    pthread_mutex_unlock(&reaper->mutex);
+}
+
+bool reaper_sent(struct reaper *reaper, struct watched *watched)
+{
+    if (!watched)
+        return true;
+    pthread_mutex_lock(&reaper->mutex);
+    const bool kept = !watched->slot_given;
+    watched->sending = watched->slot_given = false;
+    pthread_mutex_unlock(&reaper->mutex);
+    return kept;
+}
+
+bool reaper_end_stalled(struct reaper *reaper)
+{
+    struct watched *worst = NULL;
+    int64_t longest = STALL_MS - 1;
+    pthread_mutex_lock(&reaper->mutex);
+    const int64_t time = now_ms();
+    for (struct watched *watched = reaper->list.next; watched != &reaper->list; watched = watched->next) {
+        if (!watched->sending || watched->ended)
+            continue;
+        const int64_t stalled = stalled_for(watched, time);
+        if (stalled > longest) {
+            longest = stalled;
+            worst = watched;
+        }
+    }
+    if (worst) {
+        worst->ended = worst->slot_given = true;
+        shutdown(worst->fd, SHUT_RDWR);
+    }
+    pthread_mutex_unlock(&reaper->mutex);
+    if (worst)
+        log_event(LOG_WARN, "response ended: its client did not take it, and another one asked", NULL);
+    return worst != NULL;
 }
 
 void reaper_forget(struct reaper *reaper, struct watched *watched)

@@ -3,6 +3,7 @@
 """What a request can ask for: format, coding, families, segments; and how many can ask at a time."""
 import concurrent.futures
 import gzip
+import os
 import shutil
 import socket
 import subprocess
@@ -167,12 +168,14 @@ def test_mixed_requests_get_their_own(place):
 
 def test_not_more_than_so_many_at_a_time(place):
     fill(place)
-    with place.exporter("--web.max-requests=1") as exporter:
-        with socket.socket() as slow:
-            # a client that does not read: its request stays in flight, as it does not fit into the sockets' buffers
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    path = os.path.join(place.scratch, "socket")
+    with place.exporter("--web.max-requests=1", "--web.listen-address=127.0.0.1:0",
+                        f"--web.listen-address=unix:{path}") as exporter:
+        with socket.socket(socket.AF_UNIX) as slow:
+            # a client that does not read: its request stays in flight, as it does not fit into the sockets' buffers;
+            # that of a UNIX socket is not ended for another
             slow.settimeout(PATIENCE)
-            slow.connect((exporter.host, exporter.port))
+            slow.connect(path)
             writer = place.writer("big")
             writer("define", "counter", "many_total", "x")
             writer("many", "many_total", 0, 150000)
