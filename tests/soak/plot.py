@@ -25,7 +25,7 @@ def draw(samples, warm_up, spread_kib):
                    f'<rect x="{LEFT}" y="{top}" width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#ccc"/>')
         if number == 0:
             warm = [sample[1] for sample in samples if sample[0] >= warm_up] or [samples[-1][1]]
-            band = y((min(warm) + spread_kib) / unit)
+            band = max(y((min(warm) + spread_kib) / unit), top)
             out.append(f'<rect x="{x(warm_up):.1f}" width="{x(length) - x(warm_up):.1f}" y="{band:.1f}" '
                        f'height="{y(min(warm) / unit) - band:.1f}" fill="#ebf4ff"/>')
         for tick in range(5):
