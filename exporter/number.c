@@ -162,13 +162,13 @@ static size_t format_scientific(char *out, const char *text, size_t n)
     const char *point = memchr(text, '.', n);
     const size_t whole = point ? (size_t)(point - text) : n;
     size_t first = 0, n_digits = 0, at = 0;
-    char digits[NUMBER_MAX];
+    char digits[NUMBER_MAX] = "0";
     while (text[first] == '0' || text[first] == '.')
         first++;
     for (size_t i = first; i < n; i++)
         if (text[i] != '.')
             digits[n_digits++] = text[i];
-    while (digits[n_digits - 1] == '0')
+    while (n_digits > 1 && digits[n_digits - 1] == '0')
         n_digits--;
     const int exponent = first < whole ? (int)(whole - first) - 1 : -(int)(first - whole);
     out[at++] = digits[0];

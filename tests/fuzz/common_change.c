@@ -8,6 +8,7 @@
 static void apply(uint8_t *bytes, size_t length, const struct change *change)
 {
     const size_t page = change->page % (length / 4096) * 4096, at = page + change->word % 1023 * 4;
+    size_t moved = change->value >> 56;
     uint32_t word;
     memcpy(&word, bytes + at, sizeof word);
     switch (change->what % 8) {
@@ -28,7 +29,8 @@ static void apply(uint8_t *bytes, size_t length, const struct change *change)
         word ^= UINT32_C(1) << change->value % 32;
         break;
     case 6:
-        memmove(bytes + at, bytes + change->value % (length - 256), change->value >> 56);
+        moved = moved < length - at ? moved : length - at;
+        memmove(bytes + at, bytes + change->value % (length - 256), moved);
         return;
     default:
         word = (uint32_t)change->value;
