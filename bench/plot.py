@@ -111,6 +111,8 @@ def plot(folder):
         if len(rows) > 1:
             with open(os.path.join(folder, f"{name}.svg"), "w", encoding="utf-8") as out:
                 out.write(draw(title, rows))
+        elif os.path.exists(os.path.join(folder, f"{name}.svg")):
+            os.remove(os.path.join(folder, f"{name}.svg"))  # of another run
 
 
 if __name__ == "__main__":
