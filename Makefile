@@ -20,7 +20,7 @@ DEPS_BUILD := gcc libc6-dev make pkg-config libck-dev libmicrohttpd-dev liburcu-
     libjansson-dev
 DEPS_RUN := git curl
 DEPS_CHECK := git g++ clang libclang-rt-14-dev binutils util-linux procps libcmocka-dev valgrind strace curl ca-certificates \
-    prometheus python3 python3-prometheus-client openssl zstd systemd mandoc
+    prometheus python3 python3-prometheus-client openssl zstd systemd mandoc spin
 # for the exporter's page; node that is there already may bring its own npm, beside which Debian's cannot be installed
 DEPS_CHECK += chromium $(if $(shell command -v npm),,nodejs npm)
 DEPS_LINT := clang-format cppcheck shellcheck
@@ -216,6 +216,7 @@ fuzz:
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)
 model:
+	@scripts/deps $(DEPS_CHECK)
 	@$(call needs,tests/model/run)BUILD='$(abspath $(BUILD))' tests/model/run
 mutation: tests
 	@$(call needs,tests/mutation/run)BUILD='$(abspath $(BUILD))' tests/mutation/run $(if $(PATTERN),'$(PATTERN)')
