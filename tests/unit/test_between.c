@@ -416,11 +416,17 @@ static void attach_from_the_dead(void **state)
 
 static pid_t orphan;
 
+/* In the child that ends: says which process it leaves behind. */
+static bool leave_orphan(const struct fixture *fixture, pid_t child)
+{
+    FILE *file = fopen(path_in(fixture, "pid"), "w");
+    return file && fprintf(file, "%d", (int)child) > 0 && fclose(file) == 0;
+}
+
 static int parent_of_orphan(struct fixture *fixture)
 {
     libshm_segment *segment;
     libshm_gauge gauge;
-    char pid[16] = "";
     CHILD_CHECK(libshm_open("t", NULL, &segment) == 0);
     CHILD_CHECK(
         libshm_gauge_define(segment, METRIC(LIBSHM_TYPE_GAUGE, "live", .gauge_mode = LIBSHM_GAUGE_SUM), &gauge) == 0);
@@ -429,9 +435,7 @@ static int parent_of_orphan(struct fixture *fixture)
     if (child == 0)
         for (;;)
             pause();
-    FILE *file = fopen(path_in(fixture, "pid"), "w");
-    snprintf(pid, sizeof pid, "%d", (int)child);
-    CHILD_CHECK(file && fputs(pid, file) >= 0 && fclose(file) == 0);
+    CHILD_CHECK(leave_orphan(fixture, child));
     return 0;
 }
 
@@ -465,7 +469,6 @@ static void orphans(void **state)
 static int locks_and_forks(struct fixture *fixture)
 {
     libshm_segment *segment;
-    char pid[16] = "";
     CHILD_CHECK(libshm_open("t", NULL, &segment) == 0);
     libshm_mutex_lock(segment);
     CHILD_CHECK(libshm_insert_lock(segment, 1000) == 0);
@@ -474,9 +477,7 @@ static int locks_and_forks(struct fixture *fixture)
     if (child == 0)
         for (;;)
             pause();
-    FILE *file = fopen(path_in(fixture, "pid"), "w");
-    snprintf(pid, sizeof pid, "%d", (int)child);
-    CHILD_CHECK(file && fputs(pid, file) >= 0 && fclose(file) == 0);
+    CHILD_CHECK(leave_orphan(fixture, child));
     _exit(0);
 }
 
