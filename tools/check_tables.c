@@ -16,7 +16,8 @@ static void check_table(struct check *check, uint32_t table)
     const struct libshm_table *words = &check->header->tables[table];
     char what[64];
     uint32_t leaves = table_root_pages[table] * (LIBSHM_PAGE / 4);
-    uint32_t used = (check->count[table] + per_leaf(table) - 1) / per_leaf(table);
+    uint32_t claimed = words->count < table_capacity(table) ? words->count : table_capacity(table);
+    uint32_t used = (claimed + per_leaf(table) - 1) / per_leaf(table);
     if (words->count > table_capacity(table))
         finding(check, check_offset(check, &words->count), "table of %s: %" PRIu32 " entries; at most %" PRIu32,
                 table_name[table], words->count, table_capacity(table));

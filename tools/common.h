@@ -78,7 +78,8 @@ static inline uint32_t table_capacity(uint32_t table)
            (table_leaf_pages[table] * LIBSHM_PAGE / table_entry_size[table]);
 }
 
-/* Entries 0..count-1 that can be looked at: the header's count, no more than the capacity. */
+/* Entries 0..count-1 that can be looked at: the header's count, no more than the capacity, none after the last leaf: a
+ * damaged count costs no time. */
 uint32_t table_count(const struct image *image, uint32_t table);
 /* Entry `number` of a table, or NULL if its place does not lie inside the file. */
 const void *table_entry(const struct image *image, uint32_t table, uint32_t number);

@@ -98,13 +98,29 @@ void image_free(struct image *image)
     image->length = 0;
 }
 
+static uint32_t entries_per_leaf(uint32_t table)
+{
+    return table_leaf_pages[table] * LIBSHM_PAGE / table_entry_size[table];
+}
+
+/* The first page of a leaf, 0 if there is none. */
+static uint32_t leaf_page(const struct image *image, const struct libshm_header *header, uint32_t table, uint32_t leaf)
+{
+    uint64_t root = (uint64_t)header->tables[table].root * LIBSHM_PAGE;
+    const uint32_t *page = root ? image_at(image, root + (uint64_t)leaf * 4, 4, 4) : NULL;
+    return page ? *page : 0;
+}
+
 uint32_t table_count(const struct image *image, uint32_t table)
 {
     const struct libshm_header *header = image_header(image);
     if (!header)
         return 0;
-    uint32_t count = header->tables[table].count;
-    return count < table_capacity(table) ? count : table_capacity(table);
+    uint32_t per_leaf = entries_per_leaf(table), count = header->tables[table].count;
+    count = count < table_capacity(table) ? count : table_capacity(table);
+    while (count > 0 && leaf_page(image, header, table, (count - 1) / per_leaf) == 0)
+        count = (count - 1) / per_leaf * per_leaf;
+    return count;
 }
 
 uint64_t table_entry_offset(const struct image *image, uint32_t table, uint32_t number)
@@ -112,12 +128,11 @@ uint64_t table_entry_offset(const struct image *image, uint32_t table, uint32_t 
     const struct libshm_header *header = image_header(image);
     if (!header || number >= table_capacity(table))
         return 0;
-    uint32_t size = table_entry_size[table], per_leaf = table_leaf_pages[table] * LIBSHM_PAGE / size;
-    uint64_t root = (uint64_t)header->tables[table].root * LIBSHM_PAGE;
-    const uint32_t *leaf = root ? image_at(image, root + number / per_leaf * 4, 4, 4) : NULL;
-    if (!leaf || !*leaf)
+    uint32_t size = table_entry_size[table], per_leaf = entries_per_leaf(table);
+    uint32_t page = leaf_page(image, header, table, number / per_leaf);
+    if (!page)
         return 0;
-    uint64_t offset = (uint64_t)*leaf * LIBSHM_PAGE + (uint64_t)(number % per_leaf) * size;
+    uint64_t offset = (uint64_t)page * LIBSHM_PAGE + (uint64_t)(number % per_leaf) * size;
     return image_at(image, offset, size, 8) ? offset : 0;
 }
 
