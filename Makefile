@@ -82,13 +82,14 @@ ORCHESTRATOR := $(if $(ORCHESTRATOR_OBJECTS),$(BUILD)/orchestrator)
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/unit/test_*.c)))
 TORTURE_TESTS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/torture/torture_*.c)))
 FUZZERS := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+REPLAYS := $(FUZZERS:$(BUILD)/tests/fuzz/fuzz_%=$(BUILD)/tests/fuzz/replay_%)
 # Programs that the scripts of these directories use.
 TEST_HELPERS := $(patsubst %.c,$(BUILD)/%,$(sort $(shell grep -sl '^int main' tests/cli/*.c tests/e2e/*.c)))
 BENCHES := $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard bench/bench_*.c)))
 
 .PHONY: all tests sanitized benches
 all: $(LIBRARIES) $(PROGRAMS) $(ORCHESTRATOR)
-tests: all $(UNIT_TESTS) $(TORTURE_TESTS) $(TEST_HELPERS)
+tests: all $(UNIT_TESTS) $(TORTURE_TESTS) $(TEST_HELPERS) $(REPLAYS)
 sanitized: all $(UNIT_TESTS) $(TORTURE_TESTS)
 benches: all $(BENCHES)
 
@@ -164,6 +165,15 @@ $$(BUILD)/tests/$1: $$(OBJ)/tests/$1.o $$(call objects,$$(dir tests/$1)common*.c
 endef
 $(foreach test,$(UNIT_TESTS) $(TORTURE_TESTS) $(TEST_HELPERS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),)))
 $(foreach test,$(FUZZERS),$(eval $(call test_program,$(test:$(BUILD)/tests/%=%),-fsanitize=fuzzer)))
+
+# The fuzz targets without libFuzzer, on the inputs that are kept.
+define replay_program
+$$(BUILD)/tests/fuzz/replay_$1: $$(OBJ)/tests/fuzz/replay.o $$(OBJ)/tests/fuzz/fuzz_$1.o \
+        $$(call objects,tests/fuzz/common*.c) $$(call archives,tests/fuzz/fuzz_$1.c) $$(BUILD)/libshm.a
+	@mkdir -p $$(@D)
+	$$(call say,LD)$$(LINK) -o $$@ $$^ $$(EXPORTER_LIBS) -lm $$(LDLIBS)
+endef
+$(foreach fuzzer,$(FUZZERS),$(eval $(call replay_program,$(fuzzer:$(BUILD)/tests/fuzz/fuzz_%=%))))
 
 # Benchmarks use the shared library, as most users do; what is inlined is inlined all the same.
 $(BENCHES): $(BUILD)/bench/%: $(OBJ)/bench/%.o $(call objects,bench/common*.c) $(BUILD)/libshm.so
