@@ -221,7 +221,7 @@ torture: tests
 fuzz: SECONDS ?= 60
 fuzz:
 	@$(call needs,tests/fuzz)scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
-	@+$(again) CC=clang BUILD='$(BUILD)/fuzz' CFLAGS='$(CFLAGS) -O1 -fsanitize=fuzzer-no-link,address,undefined' fuzzers
+	@+$(again) CC=clang BUILD='$(BUILD)/fuzz' CFLAGS='$(CFLAGS) -O2 -fsanitize=fuzzer-no-link,address,undefined' fuzzers
 	@BUILD='$(abspath $(BUILD))' scripts/fuzz $(SECONDS)
 .PHONY: fuzzers
 fuzzers: $(FUZZERS)

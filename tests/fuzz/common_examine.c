@@ -25,6 +25,8 @@
         }                                                                                                              \
     } while (0)
 
+enum { PAGE = 4096, MOST = 4 << 20 };
+
 static int file = -1;
 
 /* One file for all runs. Half of the serials are locked: these processes and attaches live. */
@@ -41,6 +43,26 @@ static void open_file(void)
         MUST(fcntl(locks, F_OFD_SETLK, &lock) == 0);
         lock.l_start = (off_t)(LIBSHM_ATTACH_LOCK + serial);
         MUST(fcntl(locks, F_OFD_SETLK, &lock) == 0);
+    }
+}
+
+/* The file gets these bytes. Only pages that differ are written: an input changes few of them. */
+static void fill_file(const uint8_t *bytes, size_t length)
+{
+    static uint8_t *written; /* what is in the file, of the size `size` */
+    static size_t size;
+    if (!written)
+        MUST((written = calloc(1, MOST)));
+    if (length != size)
+        MUST(ftruncate(file, (off_t)length) == 0);
+    if (length < size)
+        memset(written + length, 0, size - length);
+    size = length;
+    for (size_t at = 0; at < length; at += PAGE) {
+        size_t n = length - at < PAGE ? length - at : PAGE;
+        if (memcmp(written + at, bytes + at, n) != 0)
+            MUST(pwrite(file, bytes + at, n, (off_t)at) == (ssize_t)n);
+        memcpy(written + at, bytes + at, n);
     }
 }
 
@@ -219,11 +241,11 @@ void examine(const uint8_t *bytes, const uint8_t *later, size_t length)
     const libshm_snapshot *snapshot;
     if (file < 0)
         open_file();
-    if (length > 4 << 20)
+    if (length > MOST)
         return;
     int verdict = libshm_validate(bytes, length, why, sizeof why);
     MUST(verdict <= 0 && memchr(why, 0, sizeof why));
-    MUST(ftruncate(file, (off_t)length) == 0 && pwrite(file, bytes, length, 0) == (ssize_t)length);
+    fill_file(bytes, length);
     if (libshm_reader_open_fd(fcntl(file, F_DUPFD_CLOEXEC, 0), "fuzz", &reader) != 0) {
         MUST(!reader && *libshm_error_detail());
         return;
@@ -237,7 +259,7 @@ void examine(const uint8_t *bytes, const uint8_t *later, size_t length)
         if (!later)
             break;
         bytes = later;
-        MUST(pwrite(file, bytes, length, 0) == (ssize_t)length);
+        fill_file(bytes, length);
     }
     libshm_reader_close(reader);
 }
