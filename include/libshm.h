@@ -114,7 +114,7 @@ typedef struct libshm_metric { /* all strings and arrays are copied */
     const double *bounds;      /* histogram: strictly increasing finite upper bounds (+Inf is implied) */
     size_t n_bounds;           /* 1..255 */
     uint32_t type;             /* LIBSHM_TYPE_*, for libshm_family_define only */
-    uint32_t gauge_mode;       /* LIBSHM_GAUGE_*; default shared */
+    uint32_t gauge_mode;       /* LIBSHM_GAUGE_SHARED (default), or live: LIBSHM_GAUGE_SUM, _MIN, _MAX, _ALL */
     uint32_t max_series;       /* series cap; default 1,000 */
     uint32_t ttl_seconds;      /* hide a series that did not move for so long; default 0: never */
 } libshm_metric;
@@ -179,6 +179,7 @@ void libshm_histogram_value(const libshm_histogram *histogram, uint64_t *count, 
 int libshm_family_each(libshm_family *family, int (*visit)(const char *const *values, void *context), void *context);
 
 /* ---- timers and scopes ---------------------------------------------------------------------------------------- */
+#ifdef CLOCK_MONOTONIC /* POSIX: not there with -std=c11 alone, but with -std=gnu11 or -D_POSIX_C_SOURCE=200809L */
 typedef struct libshm_timer {
     const libshm_histogram *histogram;
     struct timespec start;
@@ -204,8 +205,10 @@ static inline void libshm_timer_observe(libshm_timer *timer)
 {
     libshm_histogram_observe(timer->histogram, libshm_timer_seconds(timer));
 }
+#endif
 
-/* In progress: +1 now, -1 at leave. A child that was forked in between and leaves the scope as well does not write. */
+/* In progress: +1 now, -1 at leave. A child that was forked in between and leaves the scope as well does not write. Use
+ * a live gauge (LIBSHM_GAUGE_SUM): a shared one keeps the 1 of a process that was killed in between. */
 typedef struct libshm_progress {
     libshm_gauge gauge;
     uint64_t process; /* which process entered */
@@ -214,7 +217,7 @@ typedef struct libshm_progress {
 libshm_progress libshm_progress_enter(const libshm_gauge *gauge);
 void libshm_progress_leave(libshm_progress *progress);
 
-/* Until the end of the enclosing block, whatever way it is left: */
+/* Until the end of the enclosing block, whatever way it is left (LIBSHM_TIME_SCOPE: where there are timers): */
 #define LIBSHM_JOIN_(a, b) a##b
 #define LIBSHM_JOIN(a, b)  LIBSHM_JOIN_(a, b)
 #define LIBSHM_TIME_SCOPE(histogram)                                                                                   \
