@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The page at /, in a real browser, and the JSON that it reads."""
 import filecmp
+import functools
 import gzip
 import json
 import math
@@ -162,10 +163,19 @@ def test_headers(place):
 
 def driver():
     """Where page.mjs can run: a copy beside what npm installs."""
+    place, missing = install_driver()
+    if missing:
+        raise Skip(missing)
+    return place
+
+
+@functools.cache  # a registry out of reach takes long to fail: once for all tests
+def install_driver():
+    """That place, and None or what is missing."""
     if not shutil.which("chromium"):
-        raise Skip("no chromium")
+        return None, "no chromium"
     if not shutil.which("node") or not shutil.which("npm"):
-        raise Skip("no node or no npm")
+        return None, "no node or no npm"
     place = os.path.join(BUILD, "browser")
     os.makedirs(place, exist_ok=True)
     lock = os.path.join(place, "installed.json")
@@ -176,10 +186,10 @@ def driver():
         ran = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=place, text=True,
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if ran.returncode != 0:
-            raise Skip("npm cannot install playwright-core: " + " ".join(ran.stdout.split())[-300:])
+            return None, "npm cannot install playwright-core: " + " ".join(ran.stdout.split())[-300:]
         shutil.copy(os.path.join(SOURCES, "package-lock.json"), lock)
     os.makedirs(ARTIFACTS, exist_ok=True)
-    return place
+    return place, None
 
 
 def browse(scenario, exporter):
