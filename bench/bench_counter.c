@@ -18,9 +18,12 @@ CHUNK(call, libshm_counter_add_call(context, 1))
 CHUNK(floating, libshm_counter_add_double(context, 0.5))
 CHUNK(floating_call, libshm_counter_add_double_call(context, 0.5))
 CHUNK(gauge_add, libshm_gauge_add(context, 0.5))
+CHUNK(gauge_add_call, libshm_gauge_add_call(context, 0.5))
 CHUNK(gauge_set, libshm_gauge_set(context, (double)i))
+CHUNK(gauge_set_call, libshm_gauge_set_call(context, (double)i))
 
 enum { INLINED, CALL, FLOAT, FLOAT_CALL, ATOMIC, ATOMIC_CALL, FLOAT_ATOMIC, COUNTERS };
+enum { ADDED, ADDED_CALL, ADDED_ATOMIC, SET, SET_CALL, SET_ATOMIC, GAUGES };
 
 int main(void)
 {
@@ -30,7 +33,9 @@ int main(void)
                                                 "float_call_total",  "atomic_total", "atomic_call_total",
                                                 "float_atomic_total"};
     libshm_counter counter[COUNTERS];
-    libshm_gauge added, set, live;
+    static const char *const gauge_names[GAUGES] = {"added", "added_call", "added_atomic",
+                                                    "set",   "set_call",   "set_atomic"};
+    libshm_gauge gauge[GAUGES], live;
     libshm_segment *segment, *forced;
     if (libshm_open("bench", NULL, &segment))
         bench_die("%s", libshm_error_detail());
@@ -41,9 +46,11 @@ int main(void)
         if (libshm_counter_define(i < ATOMIC ? segment : forced, &(libshm_metric){.name = names[i], .help = "Bench."},
                                   &counter[i]))
             bench_die("%s", libshm_error_detail());
-    if (libshm_gauge_define(segment, &(libshm_metric){.name = "added", .help = "Bench."}, &added) ||
-        libshm_gauge_define(segment, &(libshm_metric){.name = "set", .help = "Bench."}, &set) ||
-        libshm_gauge_define(segment, &(libshm_metric){.name = "live", .help = "Bench.", .gauge_mode = LIBSHM_GAUGE_SUM},
+    for (int i = 0; i < GAUGES; i++)
+        if (libshm_gauge_define(i == ADDED_ATOMIC || i == SET_ATOMIC ? forced : segment,
+                                &(libshm_metric){.name = gauge_names[i], .help = "Bench."}, &gauge[i]))
+            bench_die("%s", libshm_error_detail());
+    if (libshm_gauge_define(segment, &(libshm_metric){.name = "live", .help = "Bench.", .gauge_mode = LIBSHM_GAUGE_SUM},
                             &live))
         bench_die("%s", libshm_error_detail());
     struct model *models[5];
@@ -62,8 +69,12 @@ int main(void)
         {.name = "lock_add", .run = lock_add, .context = models[2]},
         {.name = "cas_double", .run = cas_double, .context = models[3]},
         {.name = "mutex", .run = mutex_add, .context = models[4]},
-        {.name = "gauge_add", .run = gauge_add, .context = &added},
-        {.name = "gauge_set", .run = gauge_set, .context = &set},
+        {.name = "gauge_add", .run = gauge_add, .context = &gauge[ADDED]},
+        {.name = "gauge_add_call", .run = gauge_add_call, .context = &gauge[ADDED_CALL]},
+        {.name = "gauge_add_atomic", .run = gauge_add, .context = &gauge[ADDED_ATOMIC]},
+        {.name = "gauge_set", .run = gauge_set, .context = &gauge[SET]},
+        {.name = "gauge_set_call", .run = gauge_set_call, .context = &gauge[SET_CALL]},
+        {.name = "gauge_set_atomic", .run = gauge_set, .context = &gauge[SET_ATOMIC]},
         {.name = "gauge_live_add", .run = gauge_add, .context = &live},
     };
     bench_measure(cases, BENCH_COUNT(cases), 31);
@@ -75,8 +86,10 @@ int main(void)
     bench_check("lock add", (double)models[2]->integer, (double)cases[9].done);
     bench_check("CAS double", models[3]->floating, (double)cases[10].done * 0.5);
     bench_check("mutex", models[4]->locked.value, (double)cases[11].done * 0.5);
-    bench_check("gauge", libshm_gauge_value(&added), (double)cases[12].done * 0.5);
-    bench_check("live gauge", libshm_gauge_value(&live), (double)cases[14].done * 0.5);
+    for (int i = 0; i < GAUGES; i++) /* what was set last is the last number of a chunk */
+        bench_check(gauge_names[i], libshm_gauge_value(&gauge[i]),
+                    i < SET ? (double)cases[12 + i].done * 0.5 : (double)(cases[12 + i].n - 1));
+    bench_check("live gauge", libshm_gauge_value(&live), (double)cases[12 + GAUGES].done * 0.5);
     bench_report_cases(cases, BENCH_COUNT(cases));
     bench_report_machine();
     libshm_close(forced);

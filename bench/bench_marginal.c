@@ -11,7 +11,7 @@
 enum { STORE_BYTES = 64 << 20, VALUES = 4096 };
 
 static libshm_counter counter;
-static libshm_histogram histogram, timed;
+static libshm_histogram histogram, timed, timed_call, timed_atomic;
 static double values[VALUES];
 static char *memory;
 static uint64_t at, sink, *plain;
@@ -53,6 +53,9 @@ LOOP(miss_plain, miss(), ++*plain)
 LOOP(miss_counter, miss(), libshm_counter_inc(&counter))
 LOOP(miss_histogram, miss(), libshm_histogram_observe(&histogram, values[i % VALUES]))
 LOOP(scope, LIBSHM_TIME_SCOPE(&timed))
+LOOP(scope_atomic, LIBSHM_TIME_SCOPE(&timed_atomic))
+LOOP(scope_call, libshm_timer timer = libshm_timer_start(&timed_call);
+     libshm_histogram_observe_call(&timed_call, libshm_timer_seconds(&timer)))
 LOOP(clock_twice, bench_now(); bench_now())
 
 int main(void)
@@ -60,13 +63,19 @@ int main(void)
     bench_pin(0);
     bench_directory();
     static const double bounds[] = {.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5};
-    libshm_segment *segment;
+    libshm_segment *segment, *forced;
     libshm_metric observed = {.name = "observed", .help = "Bench.", .bounds = bounds, .n_bounds = BENCH_COUNT(bounds)};
     libshm_metric times = observed;
     times.name = "timed";
     if (libshm_open("bench", NULL, &segment) ||
         libshm_counter_define(segment, &(libshm_metric){.name = "count_total", .help = "Bench."}, &counter) ||
         libshm_histogram_define(segment, &observed, &histogram) || libshm_histogram_define(segment, &times, &timed))
+        bench_die("%s", libshm_error_detail());
+    times.name = "timed_call";
+    if (libshm_histogram_define(segment, &times, &timed_call))
+        bench_die("%s", libshm_error_detail());
+    setenv("LIBSHM_RSEQ", "0", 1);
+    if (libshm_open("forced", NULL, &forced) || libshm_histogram_define(forced, &times, &timed_atomic))
         bench_die("%s", libshm_error_detail());
     plain = &model_new()->integer;
     uint64_t random = 1;
@@ -86,6 +95,8 @@ int main(void)
         {.name = "clock_twice", .run = clock_twice},
         {.name = "work_plain", .run = work_plain},
         {.name = "miss_plain", .run = miss_plain},
+        {.name = "timer_call", .run = scope_call},
+        {.name = "timer_atomic", .run = scope_atomic},
     };
     bench_measure(cases, BENCH_COUNT(cases), 31);
     uint64_t count;
@@ -95,6 +106,10 @@ int main(void)
     bench_check("histogram", (double)count, (double)(cases[2].done + cases[5].done));
     libshm_histogram_value(&timed, &count, &sum);
     bench_check("timer", (double)count, (double)cases[6].done);
+    libshm_histogram_value(&timed_call, &count, &sum);
+    bench_check("timer through the library", (double)count, (double)cases[10].done);
+    libshm_histogram_value(&timed_atomic, &count, &sum);
+    bench_check("timer on the atomic path", (double)count, (double)cases[11].done);
     bench_report("work_ns", cases[0].ns, "ns");
     bench_report("work_added_plain_add_ns", cases[8].ns - cases[0].ns, "ns");
     bench_report("work_added_counter_ns", cases[1].ns - cases[0].ns, "ns");
@@ -104,7 +119,10 @@ int main(void)
     bench_report("store_miss_added_counter_ns", cases[4].ns - cases[3].ns, "ns");
     bench_report("store_miss_added_histogram_ns", cases[5].ns - cases[3].ns, "ns");
     bench_report("timer_scope_ns", cases[6].ns, "ns");
+    bench_report("timer_scope_call_ns", cases[10].ns, "ns");
+    bench_report("timer_scope_atomic_ns", cases[11].ns, "ns");
     bench_report("clock_twice_ns", cases[7].ns, "ns");
+    libshm_close(forced);
     libshm_close(segment);
     return 0;
 }

@@ -2,7 +2,8 @@
  *
  * How long does a scrape of N series take (100,000 unless given), end to end: connect, /metrics, last byte; without
  * compression and with gzip? Of 100,000, also: for four scrapers at once until the last of them has it, and what memory
- * a series costs. Every value has changed since the scrape before. */
+ * a series costs. Every value has changed since the scrape before. A second argument is the number of CPUs that the
+ * segment is made for. */
 #include "bench.h"
 
 #include <errno.h>
@@ -139,15 +140,22 @@ static void measure_four(int port, scrape_function *scrape, const char *coding)
 int main(int argc, char **argv)
 {
     n_series = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 100000;
+    uint32_t lanes = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
     if (n_series >= 1000000)
         snprintf(label, sizeof label, "%um", n_series / 1000000);
     else if (n_series >= 1000)
         snprintf(label, sizeof label, "%uk", n_series / 1000);
     else
         snprintf(label, sizeof label, "%u", n_series);
+    if (lanes)
+        snprintf(label + strlen(label), sizeof label - strlen(label), "_%ucpus", lanes);
     bench_directory();
     libshm_segment *segment;
     libshm_open_options options = {.size = sizeof options, .max_bytes = UINT64_C(4) << 30};
+    if (lanes) { /* of a million series, too, each is to have all its lanes */
+        options.cpu_lanes = lanes;
+        options.max_bytes = options.per_cpu_budget = UINT64_C(16) << 30;
+    }
     libshm_family *family;
     libshm_metric metric = {.name = "bench_requests_total",
                             .help = "Bench.",
@@ -167,6 +175,10 @@ int main(int argc, char **argv)
         snprintf(code, sizeof code, "%u", 200 + i % 5);
         if (libshm_counter_get(family, LIBSHM_VALUES(path, code), &counters[i]))
             bench_die("%s", libshm_error_detail());
+        if (lanes && counters[i].cpu_limit)
+            bench_check("CPU lanes of a series", counters[i].cpu_limit, lanes);
+        else if (lanes)
+            exit(77); /* no restartable sequences here: no lanes */
     }
     char name[64];
     snprintf(name, sizeof name, "register_%s_us_per_series", label);
@@ -201,7 +213,7 @@ int main(int argc, char **argv)
     report("gzip_bytes", (double)gzip_length, "B");
     snprintf(name, sizeof name, "render_%s_per_series_ns", label);
     bench_report(name, ms[scrapes / 2] * 1e6 / n_series, "ns");
-    if (n_series == 100000) {
+    if (n_series == 100000 && !lanes) {
         struct stat status;
         measure_four(port, bench_scrape, "identity");
         measure_four(port, bench_scrape_gzip, "gzip");

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <time.h>
 
-/* The clock of a timer scope differs from libc to libc; this one is counted instead. To the compiler it is as unknown. */
+/* The clock of a timer scope differs from libc to libc; this one is counted instead. To the compiler it is as unknown.
+ */
 __attribute__((noipa)) static int fixed_clock(clockid_t clock, struct timespec *now)
 {
     now->tv_sec = clock;

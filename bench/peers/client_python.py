@@ -37,6 +37,21 @@ def measure(name, update):
     return 15 * len(arguments)
 
 
+def total(name):
+    """The sum of the samples of this name, as a scrape gives them."""
+    registry = client.REGISTRY
+    if folder:
+        from prometheus_client import multiprocess
+        registry = client.CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+    return sum(sample.value for metric in registry.collect() for sample in metric.samples if sample.name == name)
+
+
+def check(name, done):
+    if total(name) != done:
+        sys.exit(f"client_python.py: {name}: counted {total(name)}, but {done} were done")
+
+
 def scrape(n):
     family = client.Counter("bench_requests", "Bench.", ["path", "code"])
     children = [family.labels(f"/api/v1/item/{i // 5}", str(200 + i % 5)) for i in range(n)]
@@ -69,14 +84,16 @@ def main():
     labels = [(f"profile-{random.randrange(4)}", f"phase-{random.randrange(8)}") for _ in range(N)]
     many = [(f"profile-{random.randrange(79)}", f"phase-{random.randrange(128)}") for _ in range(N)]
     done = measure("counter", (counter.inc, [1] * N))
-    assert counter._value.get() == done
+    check("c_total", done)
     measure("gauge_set", (gauge.set, values))
-    measure("histogram_10_random", (h10.observe, values))
-    measure("histogram_20_random", (h20.observe, values))
+    check("g", values[-1])
+    check("h10_count", measure("histogram_10_random", (h10.observe, values)))
+    check("h20_count", measure("histogram_20_random", (h20.observe, values)))
     for pair in many:
         family.labels(*pair)
-    measure("lookup_2_labels_32", (lambda pair: family.labels(*pair).inc(), labels))
-    measure("lookup_2_labels_10000", (lambda pair: family.labels(*pair).inc(), many))
+    done = measure("lookup_2_labels_32", (lambda pair: family.labels(*pair).inc(), labels))
+    done += measure("lookup_2_labels_10000", (lambda pair: family.labels(*pair).inc(), many))
+    check("f_total", done)
 
 
 try:

@@ -153,6 +153,7 @@ static void compare()
     bench_measure(cases, BENCH_COUNT(cases), 15);
     bench_check("prometheus-cpp counter", c.Value(), (double)cases[1].done);
     bench_check("prometheus-cpp histogram", (double)h10.Collect().histogram.sample_count, (double)cases[3].done);
+    bench_check("prometheus-cpp histogram", (double)h20.Collect().histogram.sample_count, (double)cases[4].done);
     bench_report_cases(cases, BENCH_COUNT(cases));
 
     bench_case pair[] = {
@@ -165,6 +166,12 @@ static void compare()
     bench_measure_beside(pair, BENCH_COUNT(pair), 5, 1, alone);
     bench_check("prometheus-cpp counter", c.Value(), (double)(cases[1].done + pair[1].done));
     bench_check("libshm counter", libshm_counter_value(&shm_count), (double)(cases[0].done + pair[0].done));
+    bench_check("prometheus-cpp histogram, two threads", (double)h10.Collect().histogram.sample_count,
+                (double)(cases[3].done + pair[3].done));
+    uint64_t observations;
+    double sum;
+    libshm_histogram_value(&shm_observed, &observations, &sum);
+    bench_check("libshm histogram", (double)observations, (double)(cases[2].done + pair[2].done));
     bench_report_beside(pair, BENCH_COUNT(pair), 1, alone);
     libshm_close(segment);
 }
