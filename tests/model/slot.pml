@@ -7,7 +7,8 @@
  * after: what it counts was written by that owner, and that owner lived when the reader began.
  *
  * Broken: NO_ZERO, SERIAL_FIRST (before the cells are zeroed), NO_SECOND_LOOK, NO_ALIVE, CHILD_PINS (fork copies the
- * pin). That the dead owner's serial goes before its cells do is not needed for this (-DKEEP holds, too). */
+ * pin). That the dead owner's serial goes before its cells do is not needed for this
+ * (-DKEEP holds, too) as long as memory is sequentially consistent; slot_order.pml says why it is needed. */
 #define PROCESSES 3 /* serials 1 to 3 */
 
 byte serial;                /* of the slot */
