@@ -56,6 +56,7 @@ int libshm_slot_take(struct libshm_segment *segment)
     /* The dead owner's serial goes first: whoever reads the cells while they are zeroed sees that they are nobody's. */
     LIBSHM_POINT();
     __atomic_store_n(&entry->serial, 0, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* a store, even this one, does not hold back later ones everywhere */
     LIBSHM_POINT();
     zero_live_cells(segment, entry);
     LIBSHM_POINT();
