@@ -238,7 +238,8 @@ static void find_always(void)
 {
     struct libshm_labels labels;
     struct libshm_found found;
-    assert_done(libshm_labels_set(family, LIBSHM_VALUES("always"), &labels));
+    const char *const *values = LIBSHM_VALUES("always"); /* labels point to it */
+    assert_done(libshm_labels_set(family, values, &labels));
     if (!libshm_index_find_series(seen_by->segment, family->number, &labels, &found))
         fail_msg("point %lu, %s: a series that is there is not found", points, being_made);
 }
@@ -295,7 +296,8 @@ static void make_hidden(struct fixture *fixture)
     struct libshm_found found;
     in_child(make_old, fixture);
     assert_done(libshm_sweep(fixture->segment)); /* it has moved: remembered */
-    assert_done(libshm_labels_set(family, LIBSHM_VALUES(label("old", other.number)), &labels));
+    const char *const *values = LIBSHM_VALUES(label("old", other.number));
+    assert_done(libshm_labels_set(family, values, &labels));
     assert_true(libshm_index_find_series(fixture->segment, family->number, &labels, &found));
     found.entry->moved_ns = 1;
     assert_done(libshm_sweep(fixture->segment));
