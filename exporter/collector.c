@@ -37,6 +37,7 @@ struct collector {
     struct body_pool pool;
     uint64_t last_bytes;
     double last_seconds;
+    bool together; /* the last render was for more than one scrape */
     /* the scrapes that wait */
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -361,11 +362,12 @@ static double seconds_now(void)
 }
 
 /* Scrapers that come together come some hundred microseconds apart, and who is late waits for two renders. So wait for
- * them for 1/16 of the time that a render takes, after each one again, and 1/4 of it altogether. */
+ * them for 1/16 of the time that a render takes, after each one again, and 1/4 of it altogether; but not if the last
+ * one came alone. */
 static struct scrape *gather(struct collector *collector, struct scrape *scrapes, bool *stopping)
 {
     const double gap = collector->last_seconds / 16, until = seconds_now() + collector->last_seconds / 4;
-    if (collector->last_seconds < GATHER_FROM)
+    if (collector->last_seconds < GATHER_FROM || (!collector->together && !scrapes->next))
         return scrapes;
     while (!*stopping && seconds_now() < until) {
         struct pollfd ready = {.fd = collector->wake, .events = POLLIN};
@@ -386,8 +388,11 @@ static void *run(void *argument)
     for (bool stopping = false; !stopping;) {
         const bool changed = wait_for_work(collector, look.tv_sec, bodies);
         struct scrape *scrapes = take_waiting(collector, NULL, &stopping);
-        if (scrapes) {
-            answer(collector, gather(collector, scrapes, &stopping));
+        const bool answered = scrapes != NULL;
+        if (answered) {
+            scrapes = gather(collector, scrapes, &stopping);
+            collector->together = scrapes->next != NULL;
+            answer(collector, scrapes);
             clock_gettime(CLOCK_MONOTONIC, &scrape);
             bodies = true;
         } else if (changed && !stopping && !collect(collector)) {
@@ -395,7 +400,7 @@ static void *run(void *argument)
         }
         if (bodies && idle_since(&scrape))
             bodies = !body_pool_trim(&collector->pool);
-        if (scrapes || changed)
+        if (answered || changed)
             clock_gettime(CLOCK_MONOTONIC, &look);
     }
     return NULL;
