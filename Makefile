@@ -191,7 +191,7 @@ RUN_TESTS_FLAGS ?=
 check:
 	@scripts/deps $(DEPS_BUILD) $(DEPS_CHECK)
 	@+$(again) check-now
-# Whatever directory of tests/ has executables in it; soak and model have targets of their own.
+# Whatever directory of tests/ has executables in it; soak, model and mutation have targets of their own.
 SCRIPT_SUITES := $(sort $(patsubst tests/%/,%,$(dir $(shell find tests -mindepth 2 -maxdepth 2 -type f -perm -u+x \
     ! -path 'tests/soak/*' ! -path 'tests/model/*' ! -path 'tests/mutation/*' ! -path 'tests/unit/*' ! -path 'tests/torture/*'))))
 check-now: tests
@@ -299,6 +299,7 @@ install-built: # what is in $(BUILD), without looking whether it is up to date
 	@$(INSTALL) -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@sed 's|/usr/local/bin/|$(BINDIR)/|' systemd/shm-exporter.service \
 		>'$(DESTDIR)$(PREFIX)/lib/systemd/system/shm-exporter.service'
+	@chmod 644 '$(DESTDIR)$(PREFIX)/lib/systemd/system/shm-exporter.service' # whatever the umask
 	@$(INSTALL) -D -m 644 systemd/sysusers.conf '$(DESTDIR)$(PREFIX)/lib/sysusers.d/libshm.conf'
 	@$(INSTALL) -D -m 644 systemd/tmpfiles.conf '$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/libshm.conf'
 	@[ -n '$(DESTDIR)' ] || ldconfig 2>/dev/null || : # so that programs find the new library

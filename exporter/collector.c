@@ -279,10 +279,16 @@ static bool too_late(const struct scrape *scrape)
             (now.tv_sec == scrape->deadline.tv_sec && now.tv_nsec > scrape->deadline.tv_nsec));
 }
 
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 static void answer(struct collector *collector, struct scrape *scrapes)
 {
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    const double start = seconds_now();
     const struct merged *merged = collect(collector);
     for (struct scrape *scrape = scrapes; scrape; scrape = scrape->next) {
         const bool late = too_late(scrape);
@@ -292,8 +298,7 @@ static void answer(struct collector *collector, struct scrape *scrapes)
         if (!scrape->body)
             log_event(LOG_ERROR, late ? "a scrape timed out before it was its turn" : "out of memory", NULL);
     }
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    collector->last_seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    collector->last_seconds = seconds_now() - start;
     while (scrapes) {
         struct scrape *scrape = scrapes;
         scrapes = scrape->next; /* not ours any more once it is done */
@@ -333,13 +338,6 @@ static bool wait_for_work(const struct collector *collector, time_t last_look, b
     return ready[1].revents != 0;
 }
 
-static bool idle_since(const struct timespec *scrape)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec - scrape->tv_sec > IDLE_SECONDS;
-}
-
 /* The scrapes that wait, put before `others`. */
 static struct scrape *take_waiting(struct collector *collector, struct scrape *others, bool *stopping)
 {
@@ -352,13 +350,6 @@ static struct scrape *take_waiting(struct collector *collector, struct scrape *o
         end = &(*end)->next;
     *end = others;
     return scrapes;
-}
-
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* Scrapers that come together come some hundred microseconds apart, and who is late waits for two renders. So wait for
@@ -383,7 +374,8 @@ static struct scrape *gather(struct collector *collector, struct scrape *scrapes
 static void *run(void *argument)
 {
     struct collector *collector = argument;
-    struct timespec look = {0}, scrape = {0};
+    struct timespec look = {0};
+    double last_scrape = 0;
     bool bodies = false;
     for (bool stopping = false; !stopping;) {
         const bool changed = wait_for_work(collector, look.tv_sec, bodies);
@@ -393,12 +385,12 @@ static void *run(void *argument)
             scrapes = gather(collector, scrapes, &stopping);
             collector->together = scrapes->next != NULL;
             answer(collector, scrapes);
-            clock_gettime(CLOCK_MONOTONIC, &scrape);
+            last_scrape = seconds_now();
             bodies = true;
         } else if (changed && !stopping && !collect(collector)) {
             log_event(LOG_ERROR, "out of memory", NULL);
         }
-        if (bodies && idle_since(&scrape))
+        if (bodies && seconds_now() - last_scrape > IDLE_SECONDS)
             bodies = !body_pool_trim(&collector->pool);
         if (answered || changed)
             clock_gettime(CLOCK_MONOTONIC, &look);

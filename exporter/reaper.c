@@ -4,8 +4,8 @@
 #include "reaper.h"
 #include "log.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -33,13 +33,6 @@ struct reaper {
     bool stopping;
 };
 
-static int64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec;
-}
-
 static int64_t now_ms(void)
 {
     struct timespec time;
@@ -47,8 +40,14 @@ static int64_t now_ms(void)
     return (int64_t)time.tv_sec * 1000 + time.tv_nsec / 1000000;
 }
 
+static int64_t now(void)
+{
+    return now_ms() / 1000;
+}
+
 /* Milliseconds since the last byte of the response left; 0: it is not known. A window that the client keeps shut is
- * probed without data, so this grows. */
+ * probed without data, so this grows. The shortest round trip: the average has the time that a client that reads
+ * nothing takes to acknowledge. */
 static int64_t stalled_for(const struct watched *watched, int64_t time)
 {
     struct tcp_info info = {0};
@@ -56,7 +55,8 @@ static int64_t stalled_for(const struct watched *watched, int64_t time)
     const int64_t sending = time - watched->sending_since; /* what left before was another response's */
     if (getsockopt(watched->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
         return 0;
-    return (sending < info.tcpi_last_data_sent ? sending : info.tcpi_last_data_sent) - 2 * info.tcpi_rtt / 1000;
+    return (sending < info.tcpi_last_data_sent ? sending : info.tcpi_last_data_sent) -
+           2 * (int64_t)info.tcpi_min_rtt / 1000;
 }
 
 static size_t end_overdue(struct reaper *reaper)

@@ -26,8 +26,9 @@ void reaper_progress(struct watched *watched);
  * `watched` may be NULL. */
 void reaper_sending(struct reaper *reaper, struct watched *watched);
 bool reaper_sent(struct reaper *reaper, struct watched *watched);
-/* Ends the response of which the kernel has sent nothing for the longest, and for 100 ms and two round trips at least;
- * its slot is the caller's then. False: there is none. Of TCP only: of a UNIX socket the kernel does not say. */
+/* Ends the response of which the kernel has sent nothing for the longest, and for 100 ms and twice its shortest round
+ * trip at least; its slot is the caller's then. False: there is none. Of TCP only: of a UNIX socket the kernel does not
+ * say. */
 bool reaper_end_stalled(struct reaper *reaper);
 /* Before the descriptor is closed. */
 void reaper_forget(struct reaper *reaper, struct watched *watched);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The overflow series of a family with labels: where an update counts when a series of its own cannot be had, because
- * the family is at its cap or because the insert lock cannot be had. For the second reason it must be there before it
- * is needed: it is made together with the family, and whoever defines the family holds it. Until something counts there
- * it looks like a series that has been idle ever since (HIDDEN, with the fingerprint of its zero cells), so readers
- * show it from its first update on. Gauges have none: a value that is not a sum cannot be another's. */
+ * the family is at its cap or because none can be made: the insert lock cannot be had, a system call fails, the segment
+ * is full. So it must be there before it is needed: it is made with the family, and whoever defines the family holds
+ * it. Until something counts there it looks like a series that has been idle ever since (HIDDEN, with the fingerprint
+ * of its zero cells), so readers show it from its first update on. Gauges have none: a value that is not a sum cannot
+ * be another's. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,18 +48,6 @@ static void labels_of(const struct libshm_family *family, const char *values[LIB
     (void)libshm_labels_set(family, values, labels);
 }
 
-/* Locked. */
-static int make(struct libshm_family *family)
-{
-    const char *values[LIBSHM_MAX_LABELS + 1];
-    struct libshm_labels labels;
-    struct libshm_found found;
-    labels_of(family, values, &labels);
-    return libshm_index_find_series(family->segment, family->number, &labels, &found)
-               ? 0
-               : libshm_series_make(family->segment, family, &labels, true, &found);
-}
-
 int libshm_overflow_hold(struct libshm_family *family, bool insert_locked)
 {
     const char *values[LIBSHM_MAX_LABELS + 1];
@@ -73,11 +63,11 @@ int libshm_overflow_hold(struct libshm_family *family, bool insert_locked)
     if (error) {
         if (!insert_locked && (error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS)) != 0)
             return error;
-        error = make(family);
+        error = libshm_index_find_series(segment, family->number, &labels, &found)
+                    ? 0
+                    : libshm_series_make(segment, family, &labels, true, &found);
         if (!error)
-            error = libshm_index_find_series(segment, family->number, &labels, &found)
-                        ? libshm_series_hold(segment, &found, true)
-                        : LIBSHM_E_NOT_FOUND;
+            error = libshm_series_hold(segment, &found, true);
         if (!insert_locked)
             libshm_insert_unlock(segment);
         if (error)
@@ -93,6 +83,7 @@ int libshm_overflow_hold(struct libshm_family *family, bool insert_locked)
 int libshm_overflow_give(struct libshm_family *family, int why, struct libshm_found *found)
 {
     char reason[256];
+    int saved = errno; /* LIBSHM_E_SYSTEM: it is the caller's */
     memset(found, 0, sizeof *found);
     if (why == LIBSHM_E_BUSY && family->n_labels > 0)
         why = LIBSHM_E_OVERFLOW; /* also so for who does not look at the detail: nothing to be tried again */
@@ -105,5 +96,6 @@ int libshm_overflow_give(struct libshm_family *family, int why, struct libshm_fo
     LIBSHM_COUNT(family->segment, overflowed, 1);
     if (!wanted(family) || libshm_overflow_hold(family, false) != 0 || !held(family, found))
         memset(found, 0, sizeof *found);
+    errno = saved;
     return libshm_error_set(why, "%s: this %s", reason, found->entry ? "counts in its overflow series" : "is dropped");
 }

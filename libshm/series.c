@@ -163,8 +163,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     bool full = __atomic_load_n(&family->entry->series, __ATOMIC_RELAXED) >= cap;
     if (full && libshm_now_ns(CLOCK_MONOTONIC) - __atomic_load_n(&family->entry->last_sweep_ns, __ATOMIC_RELAXED) <
                     LIBSHM_SWEEP_RETRY_NS)
-        return libshm_overflow_give(family, LIBSHM_E_OVERFLOW,
-                                    found); /* was swept just now, in vain: without the lock */
+        return libshm_overflow_give(family, LIBSHM_E_OVERFLOW, found); /* swept just now, in vain: without the lock */
     error = libshm_insert_lock(segment, LIBSHM_LOCK_PATIENCE_MS);
     if (error)
         return libshm_overflow_give(family, error, found);

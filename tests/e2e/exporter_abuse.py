@@ -36,7 +36,7 @@ def scrape(exporter, password):
     start = time.monotonic()
     response = exporter.request(headers=password)
     seconds = time.monotonic() - start
-    assert response.status == 200, response.status
+    assert response.status == 200, response.text
     assert response.body.count(b"\nmany_total{") == SERIES
     return seconds
 

@@ -3,8 +3,9 @@
 
 200 slow ones (half send a byte now and then, half ask with the right password and hardly read), 1,000 that say nothing,
 10,000 requests with wrong passwords, and as long as these last: 64 KiB of headers, pipelined and half-closed requests.
-Prints "ready" when slow and idle clients are connected, waits for a line on standard input, then for the wrong passwords
-to be answered, and prints as JSON what was answered how often. Ends at the end of standard input."""
+Prints "ready" when idle clients are connected and who reads slowly has the first byte of its answer, waits for a line on
+standard input, then for the wrong passwords to be answered, and prints as JSON what was answered how often. Ends at the
+end of standard input."""
 import asyncio
 import base64
 import json
@@ -47,9 +48,11 @@ async def send_slowly(writer):
         writer.write(b"x")
 
 
-async def read_slowly(plain):
+async def read_slowly(plain, under_way):
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(plain, request("/metrics"))
+    await loop.sock_recv(plain, 1)
+    under_way.set()
     while await loop.sock_recv(plain, 1):
         await asyncio.sleep(1)
 
@@ -107,7 +110,9 @@ async def main():
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         plain.setblocking(False)
         await loop.sock_connect(plain, (host, port))
-        tasks.append(loop.create_task(read_slowly(plain)))
+        under_way = asyncio.Event()
+        tasks.append(loop.create_task(read_slowly(plain, under_way)))
+        await under_way.wait()
     print("ready", flush=True)
     await loop.run_in_executor(None, sys.stdin.readline)
     last = request("/-/healthy", more="Connection: close\r\n")
