@@ -51,17 +51,17 @@ struct libshm_buckets *libshm_buckets_new(const double *bounds, uint32_t n_bound
     uint32_t negative = 0; /* bounds that are not above zero: only an ordinary search knows them */
     while (negative < n_bounds && !(bounds[negative] > 0))
         negative++;
-    uint64_t low = 0, high = 0;
+    /* cells without a bound: it does not matter to which of their values one is clamped */
+    uint64_t first = 0, last = 0;
     if (negative < n_bounds) {
-        low = bits_of(bounds[negative]);
-        high = bits_of(bounds[n_bounds - 1]) + 1; /* the next double: above all bounds */
-        if (negative)                             /* a cell of its own for everything below the positive bounds */
-            low = low >> LIBSHM_BUCKET_SHIFT ? ((low >> LIBSHM_BUCKET_SHIFT) - 1) << LIBSHM_BUCKET_SHIFT : 0;
+        first = key_of(bounds[negative]);
+        first -= first > 0;
+        last = key_of(bounds[n_bounds - 1]) + 1;
     }
-    uint64_t first = low >> LIBSHM_BUCKET_SHIFT, n_entries = (high >> LIBSHM_BUCKET_SHIFT) - first + 1;
-    bool search_only = (negative && negative == n_bounds) || n_entries > MAX_ENTRIES;
+    bool search_only = (negative && negative == n_bounds) || last - first >= MAX_ENTRIES;
     if (search_only)
-        low = high = first = 0, n_entries = 1;
+        first = last = 0;
+    uint64_t n_entries = last - first + 1;
     struct libshm_buckets *buckets = malloc(sizeof *buckets + (n_bounds + n_entries) * sizeof(uint64_t));
     if (!buckets)
         return NULL;
@@ -76,10 +76,10 @@ struct libshm_buckets *libshm_buckets_new(const double *bounds, uint32_t n_bound
             below++;
         entries[i] = entry_of(bounds, n_bounds, below, first + i);
     }
-    if (search_only || negative)
+    /* negative bounds are below the first cell; and below a bound in the cell of zero there is none */
+    if (search_only || negative || (n_bounds && key_of(bounds[0]) == 0))
         entries[0] = (LIBSHM_BUCKET_SEARCH - first) << LIBSHM_BUCKET_SHIFT;
-    search->low = (int64_t)low;
-    search->high = (int64_t)high;
+    search->range = last << LIBSHM_BUCKET_SHIFT | first << (LIBSHM_BUCKET_SHIFT - 16);
     search->table = (uintptr_t)entries - first * sizeof *entries;
     search->buckets = buckets;
     return buckets;

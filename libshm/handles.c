@@ -28,6 +28,7 @@ void libshm_histogram_handle(const struct libshm_family *family, const struct li
     histogram->cell = cells.cell;
     histogram->series = cells.series;
     histogram->cpu_limit = cells.cpu_limit;
+    histogram->range |= cells.cpu_limit;
     histogram->atomic_mask = cells.atomic_mask;
     histogram->segment = cells.segment;
 }

@@ -31,7 +31,8 @@ typedef struct libshm_histogram {
     uint16_t cpu_limit;
     uint8_t atomic_mask;
     uint8_t segment;
-    int64_t low, high;                    /* bit patterns of the doubles to which a value is clamped */
+    uint64_t range;                       /* of the bucket search: keys of the highest and of the lowest cell, 16 bits
+                                             each, then 16 zero bits, then cpu_limit: one load for all of them */
     uintptr_t table;                      /* of the bucket search: where its entry for the value 0.0 would be */
     const struct libshm_buckets *buckets; /* process-local; the rest of the search */
 } libshm_histogram;
@@ -106,15 +107,17 @@ static inline void libshm_counter_add_double(const libshm_counter *counter, doub
  * the cell's table entry to the bits of v carries into the bucket number in the top 16 bits (libshm/buckets.c). No
  * data-dependent branch, one load, the same for 5 bounds as for 50. Integers throughout: positive doubles order as
  * their bits do, negative ones are below all of them, and floating loads would wait for the stores before them. Cells
- * with several bounds, as fine linear buckets have, and those below zero are marked: an ordinary search. */
+ * with several bounds, as fine linear buckets have, and those below zero are marked: an ordinary search. The lowest
+ * and the highest cell have no bound: a value beyond may become any of theirs. */
 #define LIBSHM_BUCKET_SHIFT  48
 #define LIBSHM_BUCKET_SEARCH 0x8000u
 static inline uint32_t libshm_histogram_bucket(const libshm_histogram *histogram, double v)
 {
     int64_t bits;
     __builtin_memcpy(&bits, &v, 8);
-    bits = bits > histogram->low ? bits : histogram->low;
-    bits = bits < histogram->high ? bits : histogram->high;
+    const int64_t high = (int64_t)histogram->range, low = (int64_t)(histogram->range << 16);
+    bits = bits > low ? bits : low;
+    bits = bits < high ? bits : high;
     uint64_t key = (uint64_t)bits >> LIBSHM_BUCKET_SHIFT;
     uint32_t bucket =
         (uint32_t)(((uint64_t)bits + *(const uint64_t *)(histogram->table + key * 8)) >> LIBSHM_BUCKET_SHIFT);
@@ -136,7 +139,7 @@ static inline void libshm_histogram_observe(const libshm_histogram *histogram, d
         return;
     }
     cell += libshm_histogram_bucket(histogram, v);
-    if (__builtin_expect(!libshm_rseq_add_bucket(cell, v, histogram->cpu_limit), 0))
+    if (__builtin_expect(!libshm_rseq_add_bucket(cell, v, histogram->range), 0))
         libshm_bucket_add_atomic(cell, histogram->atomic_mask, v);
 }
 

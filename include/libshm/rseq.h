@@ -62,14 +62,14 @@ extern const ptrdiff_t libshm_rseq_offset;
 #if LIBSHM_RSEQ
 
 /* struct rseq (linux/rseq.h): cpu_id_start at 0, cpu_id at 4, rseq_cs at 8. */
-#define LIBSHM_RSEQ_ENTER                                                                                              \
+#define LIBSHM_RSEQ_START                                                                                              \
     ".pushsection __rseq_cs,\"aw?\"\n\t.balign 32\n3:\t.long 0,0\n\t.quad 1f,(2f-1f),4f\n\t.popsection\n\t"            \
     "{leaq 3b(%%rip),%%rax|lea rax,[rip+3b]}\n\t"                                                                      \
     "{movq %%rax,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],rax}\n"                                                  \
-    "1:\t{movl %%fs:4(%[rseq]),%%eax|mov eax,DWORD PTR fs:[%[rseq]+4]}\n\t"                                            \
-    "{cmpl %[limit],%%eax|cmp eax,%[limit]}\n\t"                                                                       \
-    "jae 5f\n\t"                                                                                                       \
-    "{shlq $12,%%rax|shl rax,12}\n\t"
+    "1:\t{movl %%fs:4(%[rseq]),%%eax|mov eax,DWORD PTR fs:[%[rseq]+4]}\n\t"
+#define LIBSHM_RSEQ_CHECK    "jae 5f\n\t{shlq $12,%%rax|shl rax,12}\n\t"
+#define LIBSHM_RSEQ_ENTER    LIBSHM_RSEQ_START "{cmpl %[limit],%%eax|cmp eax,%[limit]}\n\t" LIBSHM_RSEQ_CHECK
+#define LIBSHM_RSEQ_ENTER_16 LIBSHM_RSEQ_START "{cmpw %w[limit],%%ax|cmp ax,%w[limit]}\n\t" LIBSHM_RSEQ_CHECK
 #define LIBSHM_RSEQ_LEAVE                                                                                              \
     "2:\t{movq $0,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],0}\n\t"                                                 \
     ".pushsection __rseq_failure,\"ax?\"\n\t.byte 0x0f,0xb9,0x3d\n\t.long 0x53053053\n"                                \
@@ -114,30 +114,36 @@ atomic:
 }
 
 /* cell->integer += 1 and cell->fractional += v in lane cpu_id. Commits with one aligned 16-byte store, so the two can
- * never disagree: not for a reader, not after a SIGKILL. */
-static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint32_t cpu_limit)
+ * never disagree: not for a reader, not after a SIGKILL.
+ *
+ * One load for both: loads are what an observation has most of, and their queue limits how many observations overlap
+ * (docs/benchmarks.md). The limit is in the low 16 bits of `limit`, the rest of which is ignored: no CPU has a larger
+ * number. */
+static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint64_t limit)
 {
 #ifdef __AVX__
     __asm__ __volatile__ goto(
-        LIBSHM_RSEQ_ENTER "{movq (%[cell],%%rax),%%rcx|mov rcx,QWORD PTR [%[cell]+rax]}\n\t"
-                          "{vaddsd 8(%[cell],%%rax),%[v],%%xmm2|vaddsd xmm2,%[v],QWORD PTR [%[cell]+rax+8]}\n\t"
-                          "{incq %%rcx|inc rcx}\n\t"
-                          "{vmovq %%rcx,%%xmm1|vmovq xmm1,rcx}\n\t"
-                          "{vpunpcklqdq %%xmm2,%%xmm1,%%xmm1|vpunpcklqdq xmm1,xmm1,xmm2}\n\t"
-                          "{vmovdqa %%xmm1,(%[cell],%%rax)|vmovdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
+        LIBSHM_RSEQ_ENTER_16
+        "{vmovdqa (%[cell],%%rax),%%xmm1|vmovdqa xmm1,XMMWORD PTR [%[cell]+rax]}\n\t"
+        "{vpcmpeqd %%xmm3,%%xmm3,%%xmm3|vpcmpeqd xmm3,xmm3,xmm3}\n\t" /* -1 */
+        "{vpshufd $0xee,%%xmm1,%%xmm2|vpshufd xmm2,xmm1,0xee}\n\t"    /* the sum */
+        "{vpsubq %%xmm3,%%xmm1,%%xmm1|vpsubq xmm1,xmm1,xmm3}\n\t"
+        "{vaddsd %[v],%%xmm2,%%xmm2|vaddsd xmm2,xmm2,%[v]}\n\t"
+        "{vpunpcklqdq %%xmm2,%%xmm1,%%xmm1|vpunpcklqdq xmm1,xmm1,xmm2}\n\t"
+        "{vmovdqa %%xmm1,(%[cell],%%rax)|vmovdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
 #else
     __asm__ __volatile__ goto(
-        LIBSHM_RSEQ_ENTER "{movq (%[cell],%%rax),%%rcx|mov rcx,QWORD PTR [%[cell]+rax]}\n\t"
-                          "{movsd 8(%[cell],%%rax),%%xmm2|movsd xmm2,QWORD PTR [%[cell]+rax+8]}\n\t"
-                          "{incq %%rcx|inc rcx}\n\t"
-                          "{addsd %[v],%%xmm2|addsd xmm2,%[v]}\n\t"
-                          "{movq %%rcx,%%xmm1|movq xmm1,rcx}\n\t"
-                          "{punpcklqdq %%xmm2,%%xmm1|punpcklqdq xmm1,xmm2}\n\t"
-                          "{movdqa %%xmm1,(%[cell],%%rax)|movdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
+        LIBSHM_RSEQ_ENTER_16 "{movdqa (%[cell],%%rax),%%xmm1|movdqa xmm1,XMMWORD PTR [%[cell]+rax]}\n\t"
+                             "{pcmpeqd %%xmm3,%%xmm3|pcmpeqd xmm3,xmm3}\n\t"          /* -1 */
+                             "{pshufd $0xee,%%xmm1,%%xmm2|pshufd xmm2,xmm1,0xee}\n\t" /* the sum */
+                             "{psubq %%xmm3,%%xmm1|psubq xmm1,xmm3}\n\t"
+                             "{addsd %[v],%%xmm2|addsd xmm2,%[v]}\n\t"
+                             "{punpcklqdq %%xmm2,%%xmm1|punpcklqdq xmm1,xmm2}\n\t"
+                             "{movdqa %%xmm1,(%[cell],%%rax)|movdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
 #endif
         :
-        : LIBSHM_RSEQ_OPERANDS, [v] "x"(v)
-        : "rax", "rcx", "xmm1", "xmm2", "memory", "cc"
+        : [rseq] "r"(libshm_rseq_offset), [limit] "r"(limit), [cell] "r"(cell), [v] "x"(v)
+        : "rax", "xmm1", "xmm2", "xmm3", "memory", "cc"
         : atomic);
     return 1;
 atomic:
@@ -156,9 +162,9 @@ static inline int libshm_rseq_add_fractional(struct libshm_cell *cell, double v,
     (void)cell, (void)v, (void)cpu_limit;
     return 0;
 }
-static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint32_t cpu_limit)
+static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint64_t limit)
 {
-    (void)cell, (void)v, (void)cpu_limit;
+    (void)cell, (void)v, (void)limit;
     return 0;
 }
 

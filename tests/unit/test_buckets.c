@@ -45,7 +45,7 @@ static void check_value(const libshm_histogram *search, const double *bounds, ui
                  found, expected);
 }
 
-static void check_bounds(const double *bounds, uint32_t n)
+static void check_values(const libshm_histogram *search, const double *bounds, uint32_t n)
 {
     static const double special[] = {0.0,
                                      -0.0,
@@ -62,25 +62,34 @@ static void check_bounds(const double *bounds, uint32_t n)
                                      1.7976931348623157e308,
                                      -1.7976931348623157e308,
                                      0x1p-1000};
+    for (uint32_t i = 0; i < n; i++) {
+        check_value(search, bounds, n, bounds[i]);
+        check_value(search, bounds, n, nextafter(bounds[i], INFINITY));
+        check_value(search, bounds, n, nextafter(bounds[i], -INFINITY));
+        check_value(search, bounds, n, bounds[i] * 1.03);
+        check_value(search, bounds, n, bounds[i] * 0.97);
+        check_value(search, bounds, n, -bounds[i]);
+    }
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+        check_value(search, bounds, n, special[i]);
+    for (int i = 0; i < 300; i++)
+        check_value(search, bounds, n, random_double());
+    for (int i = 0; n && i < 300; i++) { /* between the bounds */
+        double from = bounds[random_word() % n], to = bounds[random_word() % n];
+        check_value(search, bounds, n, from + (to - from) * ((double)(random_word() >> 11) * 0x1p-53));
+    }
+}
+
+/* The last 16 bits of the range belong to the CPU limit, whatever that is. */
+static void check_bounds(const double *bounds, uint32_t n)
+{
     libshm_histogram search = {.cell = NULL};
     struct libshm_buckets *buckets = libshm_buckets_new(bounds, n, &search);
     assert_non_null(buckets);
-    for (uint32_t i = 0; i < n; i++) {
-        check_value(&search, bounds, n, bounds[i]);
-        check_value(&search, bounds, n, nextafter(bounds[i], INFINITY));
-        check_value(&search, bounds, n, nextafter(bounds[i], -INFINITY));
-        check_value(&search, bounds, n, bounds[i] * 1.03);
-        check_value(&search, bounds, n, bounds[i] * 0.97);
-        check_value(&search, bounds, n, -bounds[i]);
-    }
-    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
-        check_value(&search, bounds, n, special[i]);
-    for (int i = 0; i < 300; i++)
-        check_value(&search, bounds, n, random_double());
-    for (int i = 0; n && i < 300; i++) { /* between the bounds */
-        double from = bounds[random_word() % n], to = bounds[random_word() % n];
-        check_value(&search, bounds, n, from + (to - from) * ((double)(random_word() >> 11) * 0x1p-53));
-    }
+    assert_int_equal(search.range & 0xffffffff, 0);
+    check_values(&search, bounds, n);
+    search.range |= 0xffff;
+    check_values(&search, bounds, n);
     free(buckets);
 }
 
@@ -93,6 +102,7 @@ static void usual_bounds(void **state)
     static const double negative[] = {-3, -2, -1};
     static const double extreme[] = {-1.7976931348623157e308, 5e-324, 1e-300, 1e300, 1.7976931348623157e308};
     static const double neighbours[] = {1, 0x1.0000000000001p0, 0x1.0000000000002p0};
+    static const double denormal[] = {5e-324, 3e-308};
     static const double one[] = {1};
     check_bounds(prometheus, 11);
     check_bounds(from_zero, 5);
@@ -101,6 +111,7 @@ static void usual_bounds(void **state)
     check_bounds(extreme, 5);
     check_bounds(extreme + 1, 4);
     check_bounds(neighbours, 3);
+    check_bounds(denormal, 2);
     check_bounds(one, 1);
     check_bounds(NULL, 0); /* a summary: one bucket */
     double linear[LIBSHM_MAX_BOUNDS], powers[LIBSHM_MAX_BOUNDS];

@@ -7,6 +7,7 @@
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 
 /* The cells summed over all lanes, as a reader sees them. */
 static struct libshm_cell bucket(struct fixture *fixture, const libshm_histogram *histogram, uint32_t i)
@@ -219,6 +220,46 @@ static void timers(void **state)
     assert_int_equal(count, 1 + 1 + 2 + 2);
 }
 
+static const struct libshm_cell *in_lane(const libshm_histogram *histogram, long lane)
+{
+    return (const struct libshm_cell *)(const void *)((const char *)histogram->cell + lane * (long)LIBSHM_PAGE);
+}
+
+/* The CPU limit of an observation is that in its range; of a summary, too, and of a histogram that is only searched. */
+static void which_cells(void **state)
+{
+    struct fixture *fixture = *state;
+    libshm_histogram h[3];
+    cpu_set_t one;
+    assert_done(libshm_histogram_define(fixture->segment, METRIC(0, "h", .LIBSHM_BOUNDS(1, 2, 4)), &h[0]));
+    assert_done(libshm_histogram_get(family_of(fixture->segment, METRIC(LIBSHM_TYPE_SUMMARY, "s")), NULL, &h[1]));
+    assert_done(libshm_histogram_define(fixture->segment, METRIC(0, "below_zero", .LIBSHM_BOUNDS(-2, -1)), &h[2]));
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+    const int cpu = sched_getcpu();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(h[i].range & 0xffff, h[i].cpu_limit);
+        for (int n = 0; n < 1000; n++)
+            libshm_histogram_observe(&h[i], -3);
+        const uint64_t atomic = in_lane(&h[i], -1)->integer;
+        if (h[i].cpu_limit == 0) {
+            assert_int_equal(atomic, 1000);
+            continue;
+        }
+        const uint64_t mine = in_lane(&h[i], cpu)->integer;
+        if (mine == 0)
+            skip(); /* no restartable sequences here */
+        assert_int_equal(mine + atomic, 1000);
+        assert_true(mine > 900);
+        assert_value(in_lane(&h[i], cpu)->fractional + in_lane(&h[i], -1)->fractional, -3000);
+        h[i].range = (h[i].range & ~UINT64_C(0xffff)) | (uint64_t)cpu; /* a CPU beyond the lanes */
+        libshm_histogram_observe(&h[i], -3);
+        assert_int_equal(in_lane(&h[i], -1)->integer, atomic + 1);
+        assert_int_equal(in_lane(&h[i], cpu)->integer, mine);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +268,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(odd_values, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(summary, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(neighbours, segment_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(which_cells, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(threads, segment_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(timers, segment_setup, fixture_teardown),
     };
