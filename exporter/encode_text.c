@@ -82,99 +82,107 @@ static inline char *copy_text(char *to, const char *from, size_t n)
 /* A label value, behind which nothing may be read: its two ends, which overlap. */
 static inline char *copy_value(char *to, const char *from, size_t n)
 {
-    if (n >= 8 && n <= 16) {
-        memcpy(to, from, 8);
-        memcpy(to + n - 8, from + n - 8, 8);
-    } else if (n > 16 && n <= 32) {
+    if (n > 32) {
+        memcpy(to, from, n);
+    } else if (n > 16) {
         memcpy(to, from, 16);
         memcpy(to + n - 16, from + n - 16, 16);
-    } else if (n > 32) {
-        memcpy(to, from, n);
-    } else {
-        for (size_t i = 0; i < n; i++)
-            to[i] = from[i];
+    } else if (n >= 8) {
+        memcpy(to, from, 8);
+        memcpy(to + n - 8, from + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(to, from, 4);
+        memcpy(to + n - 4, from + n - 4, 4);
+    } else if (n >= 2) {
+        memcpy(to, from, 2);
+        memcpy(to + n - 2, from + n - 2, 2);
+    } else if (n) {
+        *to = *from;
     }
     return to + n;
 }
 
-/* Writes to the end of a buffer, whose size is brought up to date when the writer stops. */
+/* Writes to the end of a buffer. Where it stands is handed from call to call by value, as what is written could be
+ * anything that has an address, and the next place would wait for a store each time. The buffer's size is brought up to
+ * date when the writer stops. */
 struct writer {
     struct buffer *out;
-    char *at, *end;
+    char *end;
 };
 
-static struct writer writer_start(struct buffer *out)
+static char *writer_start(struct writer *writer, struct buffer *out)
 {
-    return (struct writer){out, out->data + out->size, out->data + out->capacity};
+    *writer = (struct writer){out, out->data + out->capacity};
+    return out->data + out->size;
 }
 
-static bool writer_stop(struct writer *writer)
+static bool writer_stop(struct writer *writer, const char *at)
 {
     if (!writer->out->failed)
-        writer->out->size = (size_t)(writer->at - writer->out->data);
+        writer->out->size = (size_t)(at - writer->out->data);
     return !writer->out->failed;
 }
 
-static __attribute__((noinline)) bool more_room(struct writer *writer, size_t n)
+static __attribute__((noinline)) char *more_room(struct writer *writer, const char *at, size_t n)
 {
-    if (!writer_stop(writer) || !buffer_reserve(writer->out, n))
-        return false;
-    *writer = writer_start(writer->out);
-    return true;
+    if (!writer_stop(writer, at) || !buffer_reserve(writer->out, n))
+        return NULL;
+    return writer_start(writer, writer->out);
 }
 
-static inline bool room(struct writer *writer, size_t n)
+/* The same place, or where it is after the buffer moved; NULL: out of memory. So are all below. */
+static inline char *room(struct writer *writer, char *at, size_t n)
 {
-    return (size_t)(writer->end - writer->at) >= n || more_room(writer, n);
+    return (size_t)(writer->end - at) >= n ? at : more_room(writer, at, n);
 }
 
 /* Values, and what copying and formatting write too far. */
 #define MARGIN (NUMBER_MAX + 1u + PREPARED_SLACK)
 
 /* A value that is long, or escaped, or the exporter's; or none, and then its piece of text is left out too. */
-static __attribute__((noinline)) bool write_slow(struct writer *writer, const struct prepared *prepared,
-                                                 const struct label_place *place, const struct source *source,
-                                                 const libshm_series_view *series, const char *piece, size_t size)
+static __attribute__((noinline)) char *write_slow(struct writer *writer, char *at, const struct prepared *prepared,
+                                                  const struct label_place *place, const struct source *source,
+                                                  const libshm_series_view *series, const char *piece, size_t size)
 {
     char text[24];
     const char *value = labels_value(place, source, series, text);
     if (!value)
-        return true;
-    if (!room(writer, size + PREPARED_SLACK))
-        return false;
-    writer->at = copy_text(writer->at, piece, size);
-    if (!writer_stop(writer))
-        return false;
+        return at;
+    if (!(at = room(writer, at, size + PREPARED_SLACK)))
+        return NULL;
+    at = copy_text(at, piece, size);
+    if (!writer_stop(writer, at))
+        return NULL;
     dialect_append_label_value(writer->out, value);
-    *writer = writer_start(writer->out);
-    return !writer->out->failed && room(writer, prepared->most + MARGIN);
+    return writer->out->failed ? NULL : room(writer, writer_start(writer, writer->out), prepared->most + MARGIN);
 }
 
 /* The one line up to its value, or the pairs. */
-static inline bool write_labels(struct writer *writer, const struct prepared *prepared, const struct source *source,
-                                const libshm_series_view *series, const uint8_t *value_sizes)
+static inline __attribute__((always_inline)) char *
+write_labels(struct writer *writer, char *at, const struct prepared *prepared, const struct source *source,
+             const libshm_series_view *series, const uint8_t *value_sizes)
 {
     const char *piece = prepared->text;
     const uint32_t *size = prepared->sizes;
-    if (!room(writer, prepared->most + MARGIN))
-        return false;
+    if (!(at = room(writer, at, prepared->most + MARGIN)))
+        return NULL;
     for (uint32_t i = 0; i < prepared->n_labels; piece += *size++, i++) {
-        if (value_sizes[i] == PREPARED_SLOW) {
-            if (!write_slow(writer, prepared, &prepared->labels[i], source, series, piece, *size))
-                return false;
+        const struct label_place *place = &prepared->labels[i];
+        if (__builtin_expect(value_sizes[i] == PREPARED_SLOW, 0)) {
+            if (!(at = write_slow(writer, at, prepared, place, source, series, piece, *size)))
+                return NULL;
             continue;
         }
-        writer->at = copy_text(writer->at, piece, *size);
-        writer->at = copy_value(writer->at, series->label_values[prepared->labels[i].index], value_sizes[i]);
+        at = copy_text(at, piece, *size);
+        at = copy_value(at, series->label_values[place->index], value_sizes[i]);
     }
-    writer->at = copy_text(writer->at, piece, *size);
-    return true;
+    return copy_text(at, piece, *size);
 }
 
-static inline void end_line(struct writer *writer, size_t value_size)
+static inline char *end_line(char *at, size_t value_size)
 {
-    writer->at += value_size;
-    *writer->at++ = '\n';
+    at[value_size] = '\n';
+    return at + value_size + 1;
 }
 
 /* The lines of a series that has several. */
@@ -184,26 +192,27 @@ struct lines {
     const uint32_t *size;
 };
 
-static void start_line(struct writer *writer, struct lines *lines)
+static char *start_line(char *at, struct lines *lines)
 {
-    writer->at = copy_text(writer->at, lines->piece, lines->size[0]);
-    writer->at = copy_text(writer->at, lines->pairs->data, lines->pairs->size);
-    writer->at = copy_text(writer->at, lines->piece + lines->size[0], lines->size[1]);
+    at = copy_text(at, lines->piece, lines->size[0]);
+    at = copy_text(at, lines->pairs->data, lines->pairs->size);
+    at = copy_text(at, lines->piece + lines->size[0], lines->size[1]);
     lines->piece += lines->size[0] + lines->size[1];
     lines->size += 2;
+    return at;
 }
 
-/* Cumulative. Returns the count of all: what `_count` says is the +Inf bucket, whatever the segment holds. */
-static uint64_t write_buckets(struct writer *writer, struct lines *lines, const libshm_series_view *series,
-                              uint32_t n_bounds)
+/* Cumulative. Counts all: what `_count` says is the +Inf bucket, whatever the segment holds. */
+static char *write_buckets(char *at, struct lines *lines, const libshm_series_view *series, uint32_t n_bounds,
+                           uint64_t *count)
 {
-    uint64_t count = 0;
+    *count = 0;
     for (uint32_t i = 0; i <= n_bounds; i++) {
-        count += series->buckets[i].integer;
-        start_line(writer, lines);
-        end_line(writer, number_format_u64(writer->at, count));
+        *count += series->buckets[i].integer;
+        at = start_line(at, lines);
+        at = end_line(at, number_format_u64(at, *count));
     }
-    return count;
+    return at;
 }
 
 static void skip_line(struct lines *lines)
@@ -212,21 +221,20 @@ static void skip_line(struct lines *lines)
     lines->size += 2;
 }
 
-static void write_sum_and_count(struct writer *writer, struct lines *lines, bool openmetrics, double sum,
-                                uint64_t count)
+static char *write_sum_and_count(char *at, struct lines *lines, bool openmetrics, double sum, uint64_t count)
 {
     if (openmetrics && !(sum >= 0)) { /* to OpenMetrics a sum is a counter, and none without the other */
         skip_line(lines);
         skip_line(lines);
-        return;
+        return at;
     }
-    start_line(writer, lines);
-    end_line(writer, number_format_double(writer->at, sum));
-    start_line(writer, lines);
-    end_line(writer, number_format_u64(writer->at, count));
+    at = start_line(at, lines);
+    at = end_line(at, number_format_double(at, sum));
+    at = start_line(at, lines);
+    return end_line(at, number_format_u64(at, count));
 }
 
-static size_t format_value(char *out, uint32_t type, const libshm_series_view *series)
+static inline size_t format_value(char *out, uint32_t type, const libshm_series_view *series)
 {
     switch (type) {
     case LIBSHM_TYPE_COUNTER:
@@ -240,9 +248,9 @@ static size_t format_value(char *out, uint32_t type, const libshm_series_view *s
     }
 }
 
-static bool write_lines(struct text_encoder *text, struct writer *writer, const struct prepared *prepared,
-                        const struct source *source, const libshm_family_view *family, const libshm_series_view *series,
-                        const uint8_t *value_sizes)
+static char *write_lines(struct text_encoder *text, struct writer *writer, char *at, const struct prepared *prepared,
+                         const struct source *source, const libshm_family_view *family,
+                         const libshm_series_view *series, const uint8_t *value_sizes)
 {
     const struct dialect_samples samples = dialect_samples(&text->dialect, family);
     struct lines lines = {
@@ -254,25 +262,26 @@ static bool write_lines(struct text_encoder *text, struct writer *writer, const 
         lines.piece += *size;
     text->pairs.size = 0;
     if (!buffer_reserve(&text->pairs, prepared->most + MARGIN))
-        return false;
-    struct writer pairs = writer_start(&text->pairs);
-    if (!write_labels(&pairs, prepared, source, series, value_sizes) || !writer_stop(&pairs) ||
-        !room(writer, prepared->most_lines + prepared->n_lines * (text->pairs.size + MARGIN)))
-        return false;
+        return NULL;
+    struct writer pairs;
+    const char *end = write_labels(&pairs, writer_start(&pairs, &text->pairs), prepared, source, series, value_sizes);
+    if (!end || !writer_stop(&pairs, end) ||
+        !(at = room(writer, at, prepared->most_lines + prepared->n_lines * (text->pairs.size + MARGIN))))
+        return NULL;
     uint64_t count = series->count;
     if (samples.value) {
-        start_line(writer, &lines);
-        end_line(writer, format_value(writer->at, family->type, series));
+        at = start_line(at, &lines);
+        at = end_line(at, format_value(at, family->type, series));
     }
     if (samples.buckets)
-        count = write_buckets(writer, &lines, series, family->n_bounds);
+        at = write_buckets(at, &lines, series, family->n_bounds, &count);
     if (samples.sum_and_count)
-        write_sum_and_count(writer, &lines, text->dialect.openmetrics, series->sum, count);
+        at = write_sum_and_count(at, &lines, text->dialect.openmetrics, series->sum, count);
     if (samples.created) {
-        start_line(writer, &lines);
-        end_line(writer, number_format_double(writer->at, (double)(series->created_ns / 1000000) / 1e3));
+        at = start_line(at, &lines);
+        at = end_line(at, number_format_double(at, (double)(series->created_ns / 1000000) / 1e3));
     }
-    return true;
+    return at;
 }
 
 static bool wanted(const struct merged_part *part, const struct selection *selection, const libshm_family_view *family,
@@ -292,21 +301,21 @@ static bool write_part(struct text_encoder *text, struct buffer *out, const stru
     const uint8_t *value_sizes = prepared->value_sizes;
     if (part->source != 0 && !selection_has_segment(selection, source->name))
         return true;
-    struct writer writer = writer_start(out);
+    struct writer writer;
+    char *at = writer_start(&writer, out);
     for (size_t i = 0; i < family->n_series; value_sizes += prepared->n_labels, i++) {
         const libshm_series_view *series = &family->series[i];
         if (!all && !wanted(part, selection, family, i))
             continue;
         if (prepared->n_lines) {
-            if (!write_lines(text, &writer, prepared, source, family, series, value_sizes))
-                return false;
-            continue;
+            at = write_lines(text, &writer, at, prepared, source, family, series, value_sizes);
+        } else if ((at = write_labels(&writer, at, prepared, source, series, value_sizes))) {
+            at = end_line(at, format_value(at, family->type, series));
         }
-        if (!write_labels(&writer, prepared, source, series, value_sizes))
+        if (!at)
             return false;
-        end_line(&writer, format_value(writer.at, family->type, series));
     }
-    return writer_stop(&writer);
+    return writer_stop(&writer, at);
 }
 
 static bool write_families(struct text_encoder *text, struct buffer *out, const struct merged *merged,

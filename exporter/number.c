@@ -12,10 +12,6 @@
 
 __extension__ typedef unsigned __int128 u128;
 
-static const char digit_pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                  "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                  "8081828384858687888990919293949596979899";
-
 static const uint64_t powers[] = {1u,
                                   10u,
                                   100u,
@@ -44,20 +40,12 @@ static size_t digits_of(uint64_t value)
     return below + (value >= powers[below]) + (value == 0);
 }
 
-size_t number_format_u64(char *out, uint64_t value)
+size_t number_format_large(char *out, uint64_t value)
 {
-    size_t n = digits_of(value);
-    char *at = out + n;
-    while (value >= 100) {
-        at -= 2;
-        memcpy(at, digit_pairs + value % 100 * 2, 2);
-        value /= 100;
-    }
-    if (value >= 10)
-        memcpy(at - 2, digit_pairs + value * 2, 2);
-    else
-        at[-1] = (char)('0' + value);
-    return n;
+    const size_t n = number_format_u64(out, value / 100000000);
+    const uint64_t digits = number_digits((uint32_t)(value % 100000000)) | NUMBER_ZEROS;
+    memcpy(out + n, &digits, sizeof digits);
+    return n + sizeof digits;
 }
 
 /* digits / 10^places, without trailing zeros behind the point. */
@@ -193,11 +181,4 @@ size_t number_format_bound(char *out, double bound)
         return n;
     memcpy(out + n, ".0", 2);
     return n + 2;
-}
-
-size_t number_format_counter(char *out, uint64_t integer, double fractional)
-{
-    if (fractional == 0)
-        return number_format_u64(out, integer);
-    return number_format_double(out, (double)integer + fractional);
 }

@@ -13,7 +13,7 @@
 #include "labels.h"
 #include "source.h"
 
-#define PREPARED_SLACK 32u  /* readable bytes behind the text: it may be copied in steps of so many */
+#define PREPARED_SLACK 16u  /* readable bytes behind the text: it may be copied in steps of so many */
 #define PREPARED_SLOW  255u /* for the size of a value: it is longer, is escaped, or is not one of the series' own */
 
 struct prepared {

@@ -99,18 +99,34 @@ static void counters_are_exact_integers(void **state)
     expect_counter(3, INFINITY, "+Inf");
 }
 
+static void expect_integer(uint64_t value)
+{
+    char out[NUMBER_MAX + 1], expected[NUMBER_MAX + 1];
+    out[number_format_u64(out, value)] = '\0';
+    snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
+    assert_string_equal(out, expected);
+}
+
 static void every_integer_length(void **state)
 {
     (void)state;
     for (uint64_t power = 1;; power *= 10) {
-        for (uint64_t value = power - 1; value <= power + 1; value++) {
-            char out[NUMBER_MAX + 1], expected[NUMBER_MAX + 1];
-            out[number_format_u64(out, value)] = '\0';
-            snprintf(expected, sizeof expected, "%llu", (unsigned long long)value);
-            assert_string_equal(out, expected);
-        }
+        for (uint64_t value = power - 1; value <= power + 1; value++)
+            expect_integer(value);
         if (power == UINT64_C(10000000000000000000))
             break;
+    }
+}
+
+/* All fours of digits in every place of eight, and of more. */
+static void every_digit(void **state)
+{
+    (void)state;
+    for (uint64_t value = 0; value < 10000; value++) {
+        expect_integer(value);
+        expect_integer(value * 10000 + 9999 - value);
+        expect_integer(UINT64_C(100000000) * (value + 1) + value);
+        expect_integer(UINT64_C(1000000000000) * value + value);
     }
 }
 
@@ -184,6 +200,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(bounds_are_spelled_as_client_libraries_do),
         cmocka_unit_test(counters_are_exact_integers),
         cmocka_unit_test(every_integer_length),
+        cmocka_unit_test(every_digit),
         cmocka_unit_test(every_number_reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
