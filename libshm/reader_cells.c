@@ -16,32 +16,43 @@ struct sums {
     _Alignas(16) double fractional[LIBSHM_CELLS_PER_PAGE];
 };
 
-static void sums_zero(struct sums *sums, uint32_t first, uint32_t end)
-{
-    memset(sums->integer + first, 0, (end - first) * sizeof *sums->integer);
-    memset(sums->fractional + first, 0, (end - first) * sizeof *sums->fractional);
-}
-
-/* Adds the cells of one page. `first` and `end` are even. */
-static void add_page(struct sums *sums, const unsigned char *page, uint32_t first, uint32_t end)
+/* The cells of one page, added to `before`; NULL: to nothing. `first` and `end` are even. */
+static inline __attribute__((always_inline)) void sum_page(struct sums *sums, const struct sums *before,
+                                                           const unsigned char *page, uint32_t first, uint32_t end)
 {
     const struct libshm_cell *cells = (const struct libshm_cell *)(const void *)page;
 #if LIBSHM_RSEQ
-    for (uint32_t i = first; i < end;
-         i += 2) { /* two cells a turn: their integers in one register, doubles in another */
+    /* two cells a turn: their integers in one register, doubles in another */
+    for (uint32_t i = first; i < end; i += 2) {
+        /* the same place in the next page: hardware stops at a page's end, and begins to guess anew behind it */
+        __builtin_prefetch(page + i * sizeof *cells + LIBSHM_PAGE);
         __m128i a = libshm_cell_load_vector(cells + i), b = libshm_cell_load_vector(cells + i + 1);
-        __m128i *integer = (__m128i *)(void *)(sums->integer + i);
-        _mm_store_si128(integer, _mm_add_epi64(_mm_load_si128(integer), _mm_unpacklo_epi64(a, b)));
-        _mm_store_pd(sums->fractional + i,
-                     _mm_add_pd(_mm_load_pd(sums->fractional + i), _mm_castsi128_pd(_mm_unpackhi_epi64(a, b))));
+        __m128i integer = _mm_unpacklo_epi64(a, b);
+        __m128d fractional = _mm_castsi128_pd(_mm_unpackhi_epi64(a, b));
+        if (before)
+            integer = _mm_add_epi64(integer, _mm_load_si128((const __m128i *)(const void *)(before->integer + i)));
+        /* -0 plus 0 is 0 */
+        fractional = _mm_add_pd(fractional, before ? _mm_load_pd(before->fractional + i) : _mm_setzero_pd());
+        _mm_store_si128((__m128i *)(void *)(sums->integer + i), integer);
+        _mm_store_pd(sums->fractional + i, fractional);
     }
 #else
     for (uint32_t i = first; i < end; i++) {
         struct libshm_cell cell = libshm_cell_read(cells + i);
-        sums->integer[i] += cell.integer;
-        sums->fractional[i] += cell.fractional;
+        sums->integer[i] = cell.integer + (before ? before->integer[i] : 0);
+        sums->fractional[i] = cell.fractional + (before ? before->fractional[i] : 0);
     }
 #endif
+}
+
+static void set_to_page(struct sums *sums, const unsigned char *page, uint32_t first, uint32_t end)
+{
+    sum_page(sums, NULL, page, first, end);
+}
+
+static void add_page(struct sums *sums, const unsigned char *page, uint32_t first, uint32_t end)
+{
+    sum_page(sums, sums, page, first, end);
 }
 
 /* A count since the baseline: a baseline that is only half there yet gives nothing, never less than nothing. */
@@ -113,16 +124,17 @@ static void read_group(struct libshm_reader *r, const struct libshm_reader_group
     uint32_t first = g->first_cell & ~1u, end = (g->end_cell + 1u) & ~1u;
     const struct libshm_reader_item *items = (const struct libshm_reader_item *)r->items.data + g->first_item;
     const unsigned char *page = g->base;
-    sums_zero(&baseline, first, end);
-    sums_zero(&total, first, end);
-    add_page(&baseline, page, first, end);
-    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the baseline before the lanes, see above */
-    for (uint32_t lane = 0; lane < g->atomic_lanes; lane++)
+    set_to_page(&baseline, page, first, end);
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);              /* the baseline before the lanes, see above */
+    set_to_page(&total, page += LIBSHM_PAGE, first, end); /* a group has an atomic lane */
+    for (uint32_t lane = 1; lane < g->atomic_lanes; lane++)
         add_page(&total, page += LIBSHM_PAGE, first, end);
+    uint64_t atomic = 0;
     for (uint32_t i = 0; i < g->n_items; i++)
         if (items[i].kind != LIBSHM_VALUE_GAUGE)
             for (uint32_t n = 0; n <= items[i].last_cell; n++)
-                r->snapshot.atomic_total += total.integer[items[i].cell + n];
+                atomic += total.integer[items[i].cell + n];
+    r->snapshot.atomic_total += atomic;
     for (uint32_t lane = 0; lane < g->cpu_lanes; lane++)
         add_page(&total, page += LIBSHM_PAGE, first, end);
     for (uint32_t i = 0; i < g->n_items; i++)
