@@ -5,9 +5,9 @@
  * It looks at the segments for each scrape, and when something happens in a directory: what has gone is let go even if
  * nobody scrapes.
  *
- * Scrapes that wait when it becomes free, and those that come a little later, are answered together: segments are read
- * once, and each body (of a format, a coding, a selection) is made once. A scrape that arrives while a body is being
- * made gets the next one, so what it is told was never read before it asked. */
+ * Scrapes that wait when it becomes free, and those that come while it looks, are answered together: segments are read
+ * once (again for those that came later), and each body (of a format, a coding, a selection) is made once. What a scrape
+ * is told was never read before it asked. */
 #ifndef EXPORTER_COLLECTOR_H
 #define EXPORTER_COLLECTOR_H
 
