@@ -70,6 +70,10 @@ double bench_exporter_cpu(void);
 double bench_scrape(int port, char *buffer, size_t size, size_t *length);
 /* The same with Accept-Encoding: gzip. bench_gunzip decompresses that body in its place. */
 double bench_scrape_gzip(int port, char *buffer, size_t size, size_t *length);
+/* `n` of them at once, each in a thread of its own with buffers[i] of `size`: until the last one has its last byte. */
+typedef double bench_scrape_function(int port, char *buffer, size_t size, size_t *length);
+double bench_scrape_together(int port, bench_scrape_function *scrape, int n, char *const *buffers, size_t size,
+                             size_t *lengths);
 void bench_gunzip(char *buffer, size_t size, size_t length);
 
 #define BENCH_COUNT(array) (sizeof(array) / sizeof *(array))

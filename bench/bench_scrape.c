@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <libshm.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +15,6 @@
 #include <sys/stat.h>
 
 enum { SCRAPES = 21, BUFFER = 512 << 20, SCRAPERS = 4, THEIR_BUFFER = 32 << 20 };
-
-typedef double scrape_function(int port, char *buffer, size_t size, size_t *length);
 
 static uint64_t lines_of(const char *body, const char *prefix)
 {
@@ -61,53 +58,21 @@ static void report(const char *what, double value, const char *unit)
 
 /* ---- four at once ---------------------------------------------------------------------------------------------- */
 
-struct scraper {
-    pthread_t thread;
-    pthread_barrier_t *start;
-    scrape_function *scrape;
-    int port;
-    char *buffer;
-    size_t length;
-    double end;
-};
-
-static void *scrape_once(void *context)
-{
-    struct scraper *scraper = context;
-    pthread_barrier_wait(scraper->start);
-    double from = bench_now();
-    scraper->end = from + scraper->scrape(scraper->port, scraper->buffer, THEIR_BUFFER, &scraper->length);
-    return NULL;
-}
-
 /* From the start until the last of them has its last byte. All of it is checked then. */
-static double scrape_four(int port, scrape_function *scrape, char *const buffers[SCRAPERS])
+static double scrape_four(int port, bench_scrape_function *scrape, char *const buffers[SCRAPERS])
 {
-    struct scraper scrapers[SCRAPERS];
-    pthread_barrier_t start;
-    pthread_barrier_init(&start, NULL, SCRAPERS + 1);
-    for (int i = 0; i < SCRAPERS; i++) {
-        scrapers[i] = (struct scraper){.start = &start, .scrape = scrape, .port = port, .buffer = buffers[i]};
-        if (pthread_create(&scrapers[i].thread, NULL, scrape_once, &scrapers[i]))
-            bench_die("no thread");
-    }
-    double from = bench_now(), end = 0;
-    pthread_barrier_wait(&start);
-    for (int i = 0; i < SCRAPERS; i++) {
-        pthread_join(scrapers[i].thread, NULL);
-        end = scrapers[i].end > end ? scrapers[i].end : end;
-    }
-    pthread_barrier_destroy(&start);
+    size_t lengths[SCRAPERS];
+    const double took = bench_scrape_together(port, scrape, SCRAPERS, buffers, THEIR_BUFFER, lengths);
     for (int i = 0; i < SCRAPERS; i++) {
         if (scrape == bench_scrape_gzip)
-            bench_gunzip(buffers[i], THEIR_BUFFER, scrapers[i].length);
+            bench_gunzip(buffers[i], THEIR_BUFFER, lengths[i]);
         check(buffers[i]);
     }
-    return end - from;
+    return took;
 }
 
 /* One scraper and four in turn: time, and what the exporter works for them. */
-static void measure_four(int port, scrape_function *scrape, const char *coding)
+static void measure_four(int port, bench_scrape_function *scrape, const char *coding)
 {
     char *buffers[SCRAPERS], name[64];
     double one[SCRAPES], four[SCRAPES], cpu_one[SCRAPES], cpu_four[SCRAPES];
