@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of the bucket search in hot.h, made once for each definition of a histogram in this process.
+ * The table of the bucket search in buckets.h, made once for each definition of a histogram in this process.
  *
  * A cell is all doubles with the same top 16 bits: sign, exponent, 4 bits of mantissa. For a cell `key` with `below`
  * bounds under it and one bound in it, the entry is
@@ -10,7 +10,7 @@
  * so that bits of v + entry = below << 48 + (low 48 bits of v) + 2^48 - 1 - (low 48 bits of the bound): the carry into
  * the top 16 bits happens just when v is greater than the bound. A cell without a bound leaves the second part out. A
  * cell that cannot be decided so yields LIBSHM_BUCKET_SEARCH instead. */
-#include "libshm/internal.h"
+#include "libshm/buckets.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "libshm/buckets.h"
 #include "libshm/cell.h"
 #include "libshm/fingerprint.h"
 #include "libshm/internal.h"
@@ -163,7 +164,7 @@ uint64_t libshm_cells_fingerprint(const struct libshm_segment *segment, const st
     return fingerprint;
 }
 
-void libshm_bucket_add_atomic(struct libshm_cell *bucket, unsigned atomic_mask, double value)
+static void add_atomic(struct libshm_cell *bucket, unsigned atomic_mask, double value)
 {
     struct libshm_cell *cell = libshm_atomic_cell(bucket, atomic_mask);
     uint64_t *words = (uint64_t *)(void *)cell, old[2], new[2];
@@ -176,6 +177,19 @@ void libshm_bucket_add_atomic(struct libshm_cell *bucket, unsigned atomic_mask, 
         new[0] = old[0] + 1;
         memcpy(&new[1], &sum, 8);
     } while (!ck_pr_cas_64_2_value(words, old, new, old));
+}
+
+/* A handle that does nothing; a value that the table leaves to an ordinary search; a thread that was interrupted or has
+ * no per-CPU cell. */
+void libshm_histogram_observe_otherwise(libshm_histogram histogram, double value)
+{
+    if (!histogram.cell) {
+        libshm_update_dropped(histogram.segment);
+        return;
+    }
+    struct libshm_cell *cell = histogram.cell + libshm_histogram_bucket(&histogram, value);
+    if (!libshm_rseq_add_bucket(cell, value, histogram.cpu_limit))
+        add_atomic(cell, histogram.atomic_mask, value);
 }
 
 void libshm_counter_add_call(const libshm_counter *counter, uint64_t n)

@@ -5,6 +5,7 @@
  * counted in and out (grace.h). A miss goes to the segment, under the mutex. */
 #include <stdlib.h>
 
+#include "libshm/buckets.h"
 #include "libshm/hit.h"
 
 /* As long as no series of the segment was removed, none needs to be looked at. `known`: lookup->removals, loaded before

@@ -49,8 +49,7 @@ typedef struct libshm_gauge {
 /* Out of line, for the rare ways out. Async-signal-safe. */
 void libshm_update_dropped(unsigned segment);
 void libshm_value_dropped(unsigned segment);
-void libshm_bucket_add_atomic(struct libshm_cell *bucket, unsigned atomic_mask, double value);
-uint32_t libshm_buckets_search(const struct libshm_buckets *buckets, double value);
+void libshm_histogram_observe_otherwise(libshm_histogram histogram, double value);
 void libshm_gauge_set_live(const libshm_gauge *gauge, double value);
 void libshm_gauge_add_live(const libshm_gauge *gauge, double value);
 
@@ -101,46 +100,13 @@ static inline void libshm_counter_add_double(const libshm_counter *counter, doub
         libshm_atomic_add_double(&libshm_atomic_cell(counter->cell, counter->atomic_mask)->fractional, v);
 }
 
-/* Number of bounds below v = index of the bucket whose upper bound is the first one >= v; n_bounds for the +Inf bucket.
- *
- * The sign, exponent and first 4 mantissa bits of v choose a cell of 1/16 octave. If its one bound is passed, adding
- * the cell's table entry to the bits of v carries into the bucket number in the top 16 bits (libshm/buckets.c). No
- * data-dependent branch, one load, the same for 5 bounds as for 50. Integers throughout: positive doubles order as
- * their bits do, negative ones are below all of them, and floating loads would wait for the stores before them. Cells
- * with several bounds, as fine linear buckets have, and those below zero are marked: an ordinary search. The lowest
- * and the highest cell have no bound: a value beyond may become any of theirs. */
-#define LIBSHM_BUCKET_SHIFT  48
-#define LIBSHM_BUCKET_SEARCH 0x8000u
-static inline uint32_t libshm_histogram_bucket(const libshm_histogram *histogram, double v)
-{
-    int64_t bits;
-    __builtin_memcpy(&bits, &v, 8);
-    const int64_t high = (int64_t)histogram->range, low = (int64_t)(histogram->range << 16);
-    bits = bits > low ? bits : low;
-    bits = bits < high ? bits : high;
-    uint64_t key = (uint64_t)bits >> LIBSHM_BUCKET_SHIFT;
-    uint32_t bucket =
-        (uint32_t)(((uint64_t)bits + *(const uint64_t *)(histogram->table + key * 8)) >> LIBSHM_BUCKET_SHIFT);
-    if (__builtin_expect(bucket & LIBSHM_BUCKET_SEARCH, 0))
-        return libshm_buckets_search(histogram->buckets, v);
-    return bucket;
-}
-
 /* One observation. ±Inf goes to the outermost buckets and into the sum; NaN is dropped and counted. */
 static inline void libshm_histogram_observe(const libshm_histogram *histogram, double v)
 {
-    if (__builtin_expect(v != v, 0)) {
+    if (__builtin_expect(v != v, 0))
         libshm_value_dropped(histogram->segment);
-        return;
-    }
-    struct libshm_cell *cell = histogram->cell;
-    if (__builtin_expect(!cell, 0)) {
-        libshm_update_dropped(histogram->segment);
-        return;
-    }
-    cell += libshm_histogram_bucket(histogram, v);
-    if (__builtin_expect(!libshm_rseq_add_bucket(cell, v, histogram->range), 0))
-        libshm_bucket_add_atomic(cell, histogram->atomic_mask, v);
+    else if (__builtin_expect(!libshm_rseq_observe(histogram->cell, v, histogram->range, histogram->table), 0))
+        libshm_histogram_observe_otherwise(*histogram, v);
 }
 
 /* Gauges. NaN is dropped and counted. */

@@ -69,7 +69,7 @@ extern const ptrdiff_t libshm_rseq_offset;
     "1:\t{movl %%fs:4(%[rseq]),%%eax|mov eax,DWORD PTR fs:[%[rseq]+4]}\n\t"
 #define LIBSHM_RSEQ_CHECK    "jae 5f\n\t{shlq $12,%%rax|shl rax,12}\n\t"
 #define LIBSHM_RSEQ_ENTER    LIBSHM_RSEQ_START "{cmpl %[limit],%%eax|cmp eax,%[limit]}\n\t" LIBSHM_RSEQ_CHECK
-#define LIBSHM_RSEQ_ENTER_16 LIBSHM_RSEQ_START "{cmpw %w[limit],%%ax|cmp ax,%w[limit]}\n\t" LIBSHM_RSEQ_CHECK
+#define LIBSHM_RSEQ_ENTER_16 LIBSHM_RSEQ_START "{cmpw %w[range],%%ax|cmp ax,%w[range]}\n\t" LIBSHM_RSEQ_CHECK
 #define LIBSHM_RSEQ_LEAVE                                                                                              \
     "2:\t{movq $0,%%fs:8(%[rseq])|mov QWORD PTR fs:[%[rseq]+8],0}\n\t"                                                 \
     ".pushsection __rseq_failure,\"ax?\"\n\t.byte 0x0f,0xb9,0x3d\n\t.long 0x53053053\n"                                \
@@ -113,37 +113,65 @@ atomic:
     return 0;
 }
 
-/* cell->integer += 1 and cell->fractional += v in lane cpu_id. Commits with one aligned 16-byte store, so the two can
- * never disagree: not for a reader, not after a SIGKILL.
- *
- * One load for both: loads are what an observation has most of, and their queue limits how many observations overlap
- * (docs/benchmarks.md). The limit is in the low 16 bits of `limit`, the rest of which is ignored: no CPU has a larger
- * number. */
-static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint64_t limit)
-{
+/* Of a cell: integer += 1, fractional += v. Committed with one aligned 16-byte store, so the two can never disagree:
+ * not for a reader, not after a SIGKILL. One load for both, as their queue limits how many observations overlap. */
 #ifdef __AVX__
-    __asm__ __volatile__ goto(
-        LIBSHM_RSEQ_ENTER_16
-        "{vmovdqa (%[cell],%%rax),%%xmm1|vmovdqa xmm1,XMMWORD PTR [%[cell]+rax]}\n\t"
-        "{vpcmpeqd %%xmm3,%%xmm3,%%xmm3|vpcmpeqd xmm3,xmm3,xmm3}\n\t" /* -1 */
-        "{vpshufd $0xee,%%xmm1,%%xmm2|vpshufd xmm2,xmm1,0xee}\n\t"    /* the sum */
-        "{vpsubq %%xmm3,%%xmm1,%%xmm1|vpsubq xmm1,xmm1,xmm3}\n\t"
-        "{vaddsd %[v],%%xmm2,%%xmm2|vaddsd xmm2,xmm2,%[v]}\n\t"
-        "{vpunpcklqdq %%xmm2,%%xmm1,%%xmm1|vpunpcklqdq xmm1,xmm1,xmm2}\n\t"
-        "{vmovdqa %%xmm1,(%[cell],%%rax)|vmovdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
+#define LIBSHM_RSEQ_BUCKET                                                                                             \
+    "{vmovdqa (%[cell],%%rax),%%xmm1|vmovdqa xmm1,XMMWORD PTR [%[cell]+rax]}\n\t"                                      \
+    "{vpcmpeqd %%xmm3,%%xmm3,%%xmm3|vpcmpeqd xmm3,xmm3,xmm3}\n\t" /* -1 */                                             \
+    "{vpshufd $0xee,%%xmm1,%%xmm2|vpshufd xmm2,xmm1,0xee}\n\t"    /* fractional */                                     \
+    "{vpsubq %%xmm3,%%xmm1,%%xmm1|vpsubq xmm1,xmm1,xmm3}\n\t"                                                          \
+    "{vaddsd %[v],%%xmm2,%%xmm2|vaddsd xmm2,xmm2,%[v]}\n\t"                                                            \
+    "{vpunpcklqdq %%xmm2,%%xmm1,%%xmm1|vpunpcklqdq xmm1,xmm1,xmm2}\n\t"                                                \
+    "{vmovdqa %%xmm1,(%[cell],%%rax)|vmovdqa XMMWORD PTR [%[cell]+rax],xmm1}\n"
+#define LIBSHM_RSEQ_BITS "{vmovq %[v],%%rdx|vmovq rdx,%[v]}\n\t"
 #else
-    __asm__ __volatile__ goto(
-        LIBSHM_RSEQ_ENTER_16 "{movdqa (%[cell],%%rax),%%xmm1|movdqa xmm1,XMMWORD PTR [%[cell]+rax]}\n\t"
-                             "{pcmpeqd %%xmm3,%%xmm3|pcmpeqd xmm3,xmm3}\n\t"          /* -1 */
-                             "{pshufd $0xee,%%xmm1,%%xmm2|pshufd xmm2,xmm1,0xee}\n\t" /* the sum */
-                             "{psubq %%xmm3,%%xmm1|psubq xmm1,xmm3}\n\t"
-                             "{addsd %[v],%%xmm2|addsd xmm2,%[v]}\n\t"
-                             "{punpcklqdq %%xmm2,%%xmm1|punpcklqdq xmm1,xmm2}\n\t"
-                             "{movdqa %%xmm1,(%[cell],%%rax)|movdqa XMMWORD PTR [%[cell]+rax],xmm1}\n" LIBSHM_RSEQ_LEAVE
+#define LIBSHM_RSEQ_BUCKET                                                                                             \
+    "{movdqa (%[cell],%%rax),%%xmm1|movdqa xmm1,XMMWORD PTR [%[cell]+rax]}\n\t"                                        \
+    "{pcmpeqd %%xmm3,%%xmm3|pcmpeqd xmm3,xmm3}\n\t"          /* -1 */                                                  \
+    "{pshufd $0xee,%%xmm1,%%xmm2|pshufd xmm2,xmm1,0xee}\n\t" /* fractional */                                          \
+    "{psubq %%xmm3,%%xmm1|psubq xmm1,xmm3}\n\t"                                                                        \
+    "{addsd %[v],%%xmm2|addsd xmm2,%[v]}\n\t"                                                                          \
+    "{punpcklqdq %%xmm2,%%xmm1|punpcklqdq xmm1,xmm2}\n\t"                                                              \
+    "{movdqa %%xmm1,(%[cell],%%rax)|movdqa XMMWORD PTR [%[cell]+rax],xmm1}\n"
+#define LIBSHM_RSEQ_BITS "{movq %[v],%%rdx|movq rdx,%[v]}\n\t"
 #endif
+
+/* cell->integer += 1 and cell->fractional += v in lane cpu_id. */
+static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint32_t cpu_limit)
+{
+    __asm__ __volatile__ goto(LIBSHM_RSEQ_ENTER LIBSHM_RSEQ_BUCKET LIBSHM_RSEQ_LEAVE
+                              :
+                              : LIBSHM_RSEQ_OPERANDS, [v] "x"(v)
+                              : "rax", "xmm1", "xmm2", "xmm3", "memory", "cc"
+                              : atomic);
+    return 1;
+atomic:
+    return 0;
+}
+
+/* The same for the cell of v's bucket, of which `cell` is the first: libshm_histogram_bucket (libshm/buckets.h, which
+ * explains it) with as few instructions and loads as there can be. The CPU limit is the low 16 bits of `range`; there
+ * is no CPU with a larger number. Not done either if the table leaves it to an ordinary search. v is no NaN. */
+static inline int libshm_rseq_observe(struct libshm_cell *cell, double v, uint64_t range, uintptr_t table)
+{
+    __asm__ __volatile__ goto(
+        LIBSHM_RSEQ_ENTER_16 LIBSHM_RSEQ_BITS "{movq %[range],%%rcx|mov rcx,%[range]}\n\t"
+                                              "{shlq $16,%%rcx|shl rcx,16}\n\t"
+                                              "{cmpq %%rcx,%%rdx|cmp rdx,rcx}\n\t"
+                                              "{cmovlq %%rcx,%%rdx|cmovl rdx,rcx}\n\t"
+                                              "{cmpq %[range],%%rdx|cmp rdx,%[range]}\n\t"
+                                              "{cmovgq %[range],%%rdx|cmovg rdx,%[range]}\n\t"
+                                              "{movq %%rdx,%%rcx|mov rcx,rdx}\n\t"
+                                              "{shrq $48,%%rcx|shr rcx,48}\n\t"
+                                              "{addq (%[table],%%rcx,8),%%rdx|add rdx,QWORD PTR [%[table]+rcx*8]}\n\t"
+                                              "js 5f\n\t"
+                                              "{shrq $48,%%rdx|shr rdx,48}\n\t"
+                                              "{shlq $4,%%rdx|shl rdx,4}\n\t"
+                                              "{addq %%rdx,%%rax|add rax,rdx}\n\t" LIBSHM_RSEQ_BUCKET LIBSHM_RSEQ_LEAVE
         :
-        : [rseq] "r"(libshm_rseq_offset), [limit] "r"(limit), [cell] "r"(cell), [v] "x"(v)
-        : "rax", "xmm1", "xmm2", "xmm3", "memory", "cc"
+        : [rseq] "r"(libshm_rseq_offset), [cell] "r"(cell), [v] "x"(v), [range] "r"(range), [table] "r"(table)
+        : "rax", "rcx", "rdx", "xmm1", "xmm2", "xmm3", "memory", "cc"
         : atomic);
     return 1;
 atomic:
@@ -162,9 +190,14 @@ static inline int libshm_rseq_add_fractional(struct libshm_cell *cell, double v,
     (void)cell, (void)v, (void)cpu_limit;
     return 0;
 }
-static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint64_t limit)
+static inline int libshm_rseq_add_bucket(struct libshm_cell *cell, double v, uint32_t cpu_limit)
 {
-    (void)cell, (void)v, (void)limit;
+    (void)cell, (void)v, (void)cpu_limit;
+    return 0;
+}
+static inline int libshm_rseq_observe(struct libshm_cell *cell, double v, uint64_t range, uintptr_t table)
+{
+    (void)cell, (void)v, (void)range, (void)table;
     return 0;
 }
 

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "libshm/internal.h"
+#include "libshm/buckets.h"
 
 static uint64_t random_state;
 
@@ -35,6 +35,36 @@ static double random_double(void) /* any bit pattern but NaN */
     return v;
 }
 
+/* Cells for a histogram whose limit is so many CPUs that this one is among them. */
+#define LANES 512
+static _Alignas(4096) struct libshm_cell cells[LANES * LIBSHM_CELLS_PER_PAGE];
+static uint64_t observed;
+
+/* The sequence, which is an assembler's, finds the same bucket, and does nothing if it finds none. */
+static void check_sequence(const libshm_histogram *search, double v, uint32_t expected)
+{
+    const uint64_t range = (search->range & ~UINT64_C(0xffff)) | LANES;
+    for (int attempt = 0; attempt < 3; attempt++) { /* preempted three times in a row: not every time */
+        if (!libshm_rseq_observe(cells, v, range, search->table))
+            continue;
+        observed++;
+        unsigned cpu;
+        for (cpu = 0; cpu < LANES && cells[cpu * LIBSHM_CELLS_PER_PAGE + expected].integer == 0; cpu++)
+            ;
+        if (cpu == LANES)
+            fail_msg("%a: the sequence did not find bucket %u", v, expected);
+        struct libshm_cell *cell = &cells[cpu * LIBSHM_CELLS_PER_PAGE + expected];
+        assert_int_equal(cell->integer, 1);
+        assert_memory_equal(&cell->fractional, &(double){0.0 + v}, sizeof v);
+        *cell = (struct libshm_cell){0};
+        return;
+    }
+    static const char nothing[LIBSHM_PAGE];
+    static unsigned undone;
+    for (unsigned cpu = 0; cpu < 2 && undone++ % 64 == 0; cpu++) /* now and then, on the first CPUs at least */
+        assert_memory_equal(&cells[cpu * LIBSHM_CELLS_PER_PAGE], nothing, sizeof nothing);
+}
+
 static void check_value(const libshm_histogram *search, const double *bounds, uint32_t n, double v)
 {
     uint32_t expected = 0, found = libshm_histogram_bucket(search, v);
@@ -43,6 +73,7 @@ static void check_value(const libshm_histogram *search, const double *bounds, ui
     if (found != expected)
         fail_msg("%a among %u bounds from %a to %a: bucket %u, not %u", v, n, n ? bounds[0] : 0, n ? bounds[n - 1] : 0,
                  found, expected);
+    check_sequence(search, v, expected);
 }
 
 static void check_values(const libshm_histogram *search, const double *bounds, uint32_t n)
@@ -154,12 +185,20 @@ static void random_bounds(void **state)
     }
 }
 
+static void sequences_ran(void **state)
+{
+    (void)state;
+    if (observed == 0)
+        skip(); /* no restartable sequences here */
+}
+
 int main(void)
 {
     const char *seed = getenv("LIBSHM_TEST_SEED");
     random_state = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) * UINT64_C(0x9e3779b97f4a7c15);
     random_state += !random_state;
     printf("LIBSHM_TEST_SEED=%llu\n", (unsigned long long)random_state);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(usual_bounds), cmocka_unit_test(random_bounds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(usual_bounds), cmocka_unit_test(random_bounds),
+                                       cmocka_unit_test(sequences_ran)};
     return cmocka_run_group_tests_name("bucket search", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
  * Histograms and summaries: which bucket, count and sum together, odd values, timers. */
 #define _GNU_SOURCE
 #include "common_segment.h"
+#include "libshm/buckets.h"
 
 #include <float.h>
 #include <math.h>
@@ -225,7 +226,7 @@ static const struct libshm_cell *in_lane(const libshm_histogram *histogram, long
     return (const struct libshm_cell *)(const void *)((const char *)histogram->cell + lane * (long)LIBSHM_PAGE);
 }
 
-/* The CPU limit of an observation is that in its range; of a summary, too, and of a histogram that is only searched. */
+/* An observation keeps within the lanes; of a summary, too, and of a histogram that is only searched. */
 static void which_cells(void **state)
 {
     struct fixture *fixture = *state;
@@ -254,6 +255,7 @@ static void which_cells(void **state)
         assert_true(mine > 900);
         assert_value(in_lane(&h[i], cpu)->fractional + in_lane(&h[i], -1)->fractional, -3000);
         h[i].range = (h[i].range & ~UINT64_C(0xffff)) | (uint64_t)cpu; /* a CPU beyond the lanes */
+        h[i].cpu_limit = (uint16_t)cpu;                                /* and for what the table cannot find */
         libshm_histogram_observe(&h[i], -3);
         assert_int_equal(in_lane(&h[i], -1)->integer, atomic + 1);
         assert_int_equal(in_lane(&h[i], cpu)->integer, mine);
