@@ -92,6 +92,8 @@ static struct libshm_family_entry *entry_take(struct libshm_segment *segment, ui
             *number = n;
             *generation = LIBSHM_STATUS_GENERATION(entry->status) ? LIBSHM_STATUS_GENERATION(entry->status) : 1;
             libshm_journal_store(segment, &entry->status, LIBSHM_STATUS(*generation, LIBSHM_STATE_BUILDING));
+            __atomic_thread_fence(
+                __ATOMIC_RELEASE); /* BUILDING before what becomes of the entry: a reader looks again */
             return entry;
         }
     }
@@ -160,7 +162,9 @@ static int make(struct libshm_segment *segment, const libshm_metric *metric, uin
     return 0;
 }
 
-/* Locked. A redeploy: nobody alive knows the old definition, so it and its series go. */
+/* Locked. A redeploy: nobody alive knows the old definition, so it and its series go. Somebody may come back with it at
+ * any moment, without the lock: who does holds the family and then looks whether it is LIVE; we store REMOVED and then
+ * look at the holds. One of the two sees the other. */
 static bool replace(struct libshm_segment *segment, struct libshm_family_entry *entry, uint32_t number)
 {
     uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_SERIES);
@@ -172,6 +176,14 @@ static bool replace(struct libshm_segment *segment, struct libshm_family_entry *
             (void)libshm_series_retire(segment, n);
             (void)libshm_series_reclaim(segment, n);
         }
+    }
+    libshm_journal_store(segment, &entry->status,
+                         LIBSHM_STATUS(LIBSHM_STATUS_GENERATION(entry->status), LIBSHM_STATE_REMOVED));
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* REMOVED before the look at the holds, see set_bit() */
+    if (libshm_held(segment, LIBSHM_HOLD_FAMILY + number)) {
+        libshm_journal_abort(segment);
+        libshm_directory_changed(segment); /* a reader may have copied REMOVED */
+        return false;
     }
     libshm_index_remove(segment, entry->hash, LIBSHM_INDEX_FAMILY, number);
     libshm_text_give(segment, entry->text, entry->text_size);

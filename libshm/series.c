@@ -170,7 +170,9 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     libshm_lookup_trim(segment);
     libshm_attach_renew(segment, false);
     libshm_sweep_step(segment, 32);
-    if (libshm_index_find_series(segment, family->number, labels, found)) {
+    if (!family_current(family)) { /* meanwhile; its number may be another family's now */
+        error = libshm_error_set(LIBSHM_E_REPLACED, "%s was defined anew by another program", family->name);
+    } else if (libshm_index_find_series(segment, family->number, labels, found)) {
         error = libshm_series_hold(segment, found, true);
     } else if (family->entry->series >= cap && !libshm_sweep_family(segment, family)) {
         error = LIBSHM_E_OVERFLOW;
@@ -180,7 +182,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
             error = libshm_series_hold(segment, found, true);
     }
     libshm_insert_unlock(segment);
-    return error ? libshm_overflow_give(family, error, found) : 0;
+    return error && error != LIBSHM_E_REPLACED ? libshm_overflow_give(family, error, found) : error;
 }
 
 /* ---- removal ---- */

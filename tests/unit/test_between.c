@@ -42,17 +42,29 @@ void libshm_test_point(const char *function, int line)
 
 /* ---- another process, which does what it is told ---- */
 
-enum command { HELLO = 1, REMOVE_AND_GET, GET, ADD, ADD_AND_DIE };
+enum command { HELLO = 1, REMOVE_AND_GET, GET, ADD, ADD_AND_DIE, DEFINE, USE };
 
 static struct {
     pid_t process;
     int to, from;
-    unsigned long number; /* of the series that it is about */
+    unsigned long number; /* of the series, or family, that it is about */
 } other;
 
 static libshm_family *family; /* of whoever runs */
+static libshm_segment *others_segment;
 
 #define COUNTERS(...) METRIC(LIBSHM_TYPE_COUNTER, "c_total", .labels = LIBSHM_LABELS("l"), __VA_ARGS__)
+
+/* A definition of a redeploy's subject, by labels: nobody alive but the one who is told so has the old one. */
+static int define_subject(libshm_segment *segment, const char *const *labels, libshm_family **defined)
+{
+    char name[32];
+    snprintf(name, sizeof name, "subject%lu_total", other.number);
+    return libshm_family_define(segment, METRIC(LIBSHM_TYPE_COUNTER, name, .labels = labels), defined);
+}
+
+#define OLD_LABELS LIBSHM_LABELS("a", "b")
+#define NEW_LABELS LIBSHM_LABELS("c")
 
 static const char *label(const char *kind, unsigned long number)
 {
@@ -66,7 +78,9 @@ static const char *label(const char *kind, unsigned long number)
 static int serve(enum command command, unsigned long number)
 {
     static libshm_counter counter;
+    static libshm_family *subject;
     int error = 0;
+    other.number = number;
     switch (command) {
     case HELLO:
         break;
@@ -84,6 +98,13 @@ static int serve(enum command command, unsigned long number)
     case ADD_AND_DIE:
         error = libshm_counter_get(family, LIBSHM_VALUES(label("old", number)), &counter);
         libshm_counter_add(&counter, 100);
+        break;
+    case DEFINE:
+        error = define_subject(others_segment, OLD_LABELS, &subject);
+        break;
+    case USE: /* makes a series; the lock is free */
+        others_segment->process.wiped->stuck_until_ns = 0;
+        error = libshm_counter_get(subject, LIBSHM_VALUES("1", "2"), &counter);
         break;
     }
     return error;
@@ -103,18 +124,18 @@ static void other_start(const libshm_metric *metric)
         close(from[1]);
         return;
     }
-    libshm_segment *segment;
     libshm_counter first;
     struct {
         enum command command;
         unsigned long number;
     } told;
     close(to[1]);
-    if (libshm_open("t", NULL, &segment) != 0 || libshm_family_define(segment, metric, &family) != 0 ||
+    if (libshm_open("t", NULL, &others_segment) != 0 || libshm_family_define(others_segment, metric, &family) != 0 ||
         libshm_counter_get(family, LIBSHM_VALUES("theirs"), &first) != 0)
         _exit(1);
     while (read(to[0], &told, sizeof told) == sizeof told) {
-        segment->process.wiped->stuck_until_ns = UINT64_MAX; /* who tells it may have the lock: nothing to wait for */
+        others_segment->process.wiped->stuck_until_ns =
+            UINT64_MAX; /* who tells it may have the lock: nothing to wait for */
         int answer = serve(told.command, told.number);
         if (write(from[1], &answer, sizeof answer) != sizeof answer || told.command == ADD_AND_DIE)
             break;
@@ -287,6 +308,68 @@ static void removed_while_taken(void **state)
             fail_msg("removed at point %lu: the next series is %g", n, theirs);
     }
     assert_true(n > 2);
+    other_end();
+}
+
+/* A redeploy whose old definition nobody knows any more. */
+static int make_subject(struct fixture *fixture)
+{
+    libshm_segment *segment;
+    libshm_family *subject;
+    libshm_counter counter;
+    (void)fixture;
+    CHILD_CHECK(libshm_open("t", NULL, &segment) == 0 && define_subject(segment, OLD_LABELS, &subject) == 0 &&
+                libshm_counter_get(subject, LIBSHM_VALUES("1", "1"), &counter) == 0);
+    libshm_counter_add(&counter, 5);
+    return 0;
+}
+
+static int defined_by_other;
+
+static void define_in_other(void)
+{
+    defined_by_other = tell(DEFINE);
+}
+
+static size_t labels_of_subject(const struct fixture *fixture)
+{
+    char name[32];
+    const libshm_snapshot *taken = snapshot(fixture);
+    snprintf(name, sizeof name, "subject%lu_total", other.number);
+    assert_int_equal(taken->skipped_families + taken->skipped_series, 0);
+    for (size_t f = 0; f < taken->n_families; f++)
+        if (strcmp(taken->families[f].name, name) == 0)
+            return taken->families[f].n_labels;
+    return 0;
+}
+
+/* Somebody with the old definition comes back while it is being replaced: one of the two has the family, whole. */
+static void defined_while_replaced(void **state)
+{
+    struct fixture *fixture = *state;
+    family = family_of(fixture->segment, COUNTERS(0));
+    other_start(COUNTERS(0));
+    unsigned long n = 1, theirs = 0, ours = 0;
+    for (bool acted = true; acted; n++) {
+        libshm_family *subject;
+        libshm_counter counter;
+        int error = 0;
+        other.number = n;
+        in_child(make_subject, fixture);
+        acted = WITH_ACT(n, define_in_other, error = define_subject(fixture->segment, NEW_LABELS, &subject));
+        if (!acted)
+            break;
+        const int used_by_other = defined_by_other ? defined_by_other : tell(USE);
+        if (!error)
+            error = libshm_counter_get(subject, LIBSHM_VALUES("1"), &counter);
+        if ((error == 0) == (used_by_other == 0) || (error == 0 && defined_by_other == 0))
+            fail_msg("at point %lu: defined anew: %s; by the other: %s, and then used: %s", n, libshm_strerror(error),
+                     libshm_strerror(defined_by_other), libshm_strerror(used_by_other));
+        assert_int_equal(labels_of_subject(fixture), error ? 2 : 1);
+        theirs += error != 0;
+        ours += error == 0;
+    }
+    assert_true(theirs > 0 && ours > 0);
     other_end();
 }
 
@@ -534,9 +617,9 @@ static void lock_passed_meanwhile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(published_whole),    TEST(found_all_along),       TEST(removed_while_taken),  TEST(held_while_taken),
-        TEST(moved_while_taken),  TEST(child_holds_alone),     TEST(attach_from_the_dead), TEST(orphans),
-        TEST(lock_kept_by_child), TEST(lock_passed_meanwhile),
+        TEST(published_whole),    TEST(found_all_along),       TEST(removed_while_taken),    TEST(held_while_taken),
+        TEST(moved_while_taken),  TEST(child_holds_alone),     TEST(attach_from_the_dead),   TEST(orphans),
+        TEST(lock_kept_by_child), TEST(lock_passed_meanwhile), TEST(defined_while_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
