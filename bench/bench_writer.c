@@ -21,6 +21,9 @@
 
 enum { OTHER_SERIES = 10000, HOT = 8, BATCH = 64, TURNS = 20, TICKS = 65536 };
 #define TURN_NS 125e6 /* of 10 Hz, one scrape */
+/* Of fewer a second: two of four turns in a row, which have at least two. */
+enum { LONG_TURNS = 4 };
+#define LONG_TURN_NS(hertz) (1.25e9 / (hertz))
 
 static libshm_counter counters[HOT];
 static libshm_histogram histogram;
@@ -169,13 +172,15 @@ int main(int argc, char **argv)
         double q; /* 0: the mean */
     } figures[] = {{"", 0}, {"_p50", 0.5}, {"_p99", 0.99}, {"_p999", 0.999}};
     static struct times warming, alone, beside;
+    const double turn_ns = hertz > 0 && hertz < 10 ? LONG_TURN_NS(hertz) : TURN_NS;
+    const int turns = hertz > 0 && hertz < 10 ? LONG_TURNS : TURNS;
     write_for(TURN_NS, &warming);
     uint64_t start_ticks = ticks();
     double start = bench_now();
-    for (int turn = 0; turn < 2 * TURNS; turn++) {
+    for (int turn = 0; turn < 2 * turns; turn++) {
         const int on = (turn + 1) / 2 % 2; /* off, on, on, off: neither always comes first */
         atomic_store(&shared->on, on);
-        write_for(TURN_NS, on ? &beside : &alone);
+        write_for(turn_ns, on ? &beside : &alone);
     }
     double tick_ns = (bench_now() - start) / (double)(ticks() - start_ticks);
     kill(child, SIGKILL);
