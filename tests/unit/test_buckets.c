@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The bucket search of hot.h against counting the bounds below, over many kinds of bounds and every value near a bound.
+ * The bucket search against counting the bounds below, over many kinds of bounds and every value near a bound.
  * LIBSHM_TEST_SEED repeats a run. */
 #include <math.h>
 #include <setjmp.h>
