@@ -23,7 +23,17 @@ CHUNK(gauge_set, libshm_gauge_set(context, (double)i))
 CHUNK(gauge_set_call, libshm_gauge_set_call(context, (double)i))
 
 enum { INLINED, CALL, FLOAT, FLOAT_CALL, ATOMIC, ATOMIC_CALL, FLOAT_ATOMIC, COUNTERS };
+static libshm_counter kept; /* the one that `local` copies */
 enum { ADDED, ADDED_CALL, ADDED_ATOMIC, SET, SET_CALL, SET_ATOMIC, GAUGES };
+
+/* A copy of the handle in a local variable, for a loop that cares: what an update stores could be the handle otherwise,
+ * which is loaded anew each time. */
+static void local(void *context, long n)
+{
+    const libshm_counter counter = *(const libshm_counter *)context;
+    for (long i = 0; i < n; i++)
+        libshm_counter_add(&counter, 1);
+}
 
 int main(void)
 {
@@ -53,6 +63,8 @@ int main(void)
     if (libshm_gauge_define(segment, &(libshm_metric){.name = "live", .help = "Bench.", .gauge_mode = LIBSHM_GAUGE_SUM},
                             &live))
         bench_die("%s", libshm_error_detail());
+    if (libshm_counter_define(segment, &(libshm_metric){.name = "local_total", .help = "Bench."}, &kept))
+        bench_die("%s", libshm_error_detail());
     struct model *models[5];
     for (int i = 0; i < 5; i++)
         models[i] = model_new();
@@ -76,6 +88,7 @@ int main(void)
         {.name = "gauge_set_call", .run = gauge_set_call, .context = &gauge[SET_CALL]},
         {.name = "gauge_set_atomic", .run = gauge_set, .context = &gauge[SET_ATOMIC]},
         {.name = "gauge_live_add", .run = gauge_add, .context = &live},
+        {.name = "counter_local", .run = local, .context = &kept},
     };
     bench_measure(cases, BENCH_COUNT(cases), 31);
 
@@ -90,6 +103,7 @@ int main(void)
         bench_check(gauge_names[i], libshm_gauge_value(&gauge[i]),
                     i < SET ? (double)cases[12 + i].done * 0.5 : (double)(cases[12 + i].n - 1));
     bench_check("live gauge", libshm_gauge_value(&live), (double)cases[12 + GAUGES].done * 0.5);
+    bench_check("local", libshm_counter_value(&kept), (double)cases[13 + GAUGES].done);
     bench_report_cases(cases, BENCH_COUNT(cases));
     bench_report_machine();
     libshm_close(forced);
