@@ -164,7 +164,7 @@ static int make(struct libshm_segment *segment, const libshm_metric *metric, uin
 
 /* Locked. A redeploy: nobody alive knows the old definition, so it and its series go. Somebody may come back with it at
  * any moment, without the lock: who does holds the family and then looks whether it is LIVE; we store REMOVED and then
- * look at the holds. One of the two sees the other. */
+ * look at the holds. One of the two sees the other. Likewise for each series. */
 static bool replace(struct libshm_segment *segment, struct libshm_family_entry *entry, uint32_t number)
 {
     uint32_t count = libshm_table_count(segment, LIBSHM_TABLE_SERIES);
@@ -172,10 +172,12 @@ static bool replace(struct libshm_segment *segment, struct libshm_family_entry *
         return false;
     for (uint32_t n = 0; n < count; n++) {
         const struct libshm_series_entry *series = libshm_table_at(segment, LIBSHM_TABLE_SERIES, n);
-        if (series && series->family == number && libshm_status_shown(libshm_status(&series->status))) {
-            (void)libshm_series_retire(segment, n);
-            (void)libshm_series_reclaim(segment, n);
-        }
+        if (!series || series->family != number || !libshm_status_shown(libshm_status(&series->status)) ||
+            libshm_series_take(segment, n))
+            continue;
+        if (libshm_held(segment, LIBSHM_HOLD_FAMILY + number))
+            return false; /* whoever came back holds the series, too, and may count there */
+        (void)libshm_series_retire(segment, n);
     }
     libshm_journal_store(segment, &entry->status,
                          LIBSHM_STATUS(LIBSHM_STATUS_GENERATION(entry->status), LIBSHM_STATE_REMOVED));

@@ -257,6 +257,8 @@ LIBSHM_HIDDEN void libshm_sweep_step(struct libshm_segment *segment, uint32_t en
 LIBSHM_HIDDEN bool libshm_sweep_family(struct libshm_segment *segment, struct libshm_family *family);
 LIBSHM_HIDDEN int libshm_series_retire(struct libshm_segment *segment, uint32_t number);   /* LIVE, HIDDEN -> REMOVED */
 LIBSHM_HIDDEN bool libshm_series_reclaim(struct libshm_segment *segment, uint32_t number); /* REMOVED -> FREE */
+/* LIVE, HIDDEN -> FREE at once. False: somebody holds it, and nothing has changed. */
+LIBSHM_HIDDEN bool libshm_series_take(struct libshm_segment *segment, uint32_t number);
 LIBSHM_HIDDEN void libshm_directory_changed(struct libshm_segment *segment);
 
 /* ---- reset.c: locked ---- */

@@ -145,11 +145,17 @@ static bool family_current(const struct libshm_family *family)
     return libshm_status(&family->entry->status) == LIBSHM_STATUS(family->generation, LIBSHM_STATE_LIVE);
 }
 
+static int replaced(const struct libshm_family *family)
+{
+    return libshm_error_set(LIBSHM_E_REPLACED, "%s was defined anew by another program", family->name);
+}
+
 int libshm_series_obtain(struct libshm_family *family, const struct libshm_labels *labels, struct libshm_found *found)
 {
     struct libshm_segment *segment = family->segment;
-    if (!family_current(family))
-        return libshm_error_set(LIBSHM_E_REPLACED, "%s was defined anew by another program", family->name);
+    /* REMOVED may be taken back, see replace(): that is decided under the lock */
+    if (LIBSHM_STATUS_GENERATION(libshm_status(&family->entry->status)) != family->generation)
+        return replaced(family);
     for (int tries = 0; tries < 3 && libshm_index_find_series(segment, family->number, labels, found); tries++)
         if (libshm_series_hold(segment, found, false) == 0)
             return 0;
@@ -171,7 +177,7 @@ int libshm_series_obtain(struct libshm_family *family, const struct libshm_label
     libshm_attach_renew(segment, false);
     libshm_sweep_step(segment, 32);
     if (!family_current(family)) { /* meanwhile; its number may be another family's now */
-        error = libshm_error_set(LIBSHM_E_REPLACED, "%s was defined anew by another program", family->name);
+        error = replaced(family);
     } else if (libshm_index_find_series(segment, family->number, labels, found)) {
         error = libshm_series_hold(segment, found, true);
     } else if (family->entry->series >= cap && !libshm_sweep_family(segment, family)) {

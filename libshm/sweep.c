@@ -118,23 +118,18 @@ void libshm_sweep_step(struct libshm_segment *segment, uint32_t entries)
     __atomic_store_n(&segment->header->sweep_cursor, cursor, __ATOMIC_RELAXED);
 }
 
-/* A hidden series gives its cells away: only if it still has not moved and nobody holds it. */
-static bool take_hidden(struct libshm_segment *segment, uint32_t number)
+/* REMOVED and given back in one journaled change, if nobody holds it and, if it is to be `still`, it has not moved: a
+ * get that has found the series but not yet set its hold sees REMOVED when it looks again, and waits for the lock; one
+ * that set its hold before is seen here, and the series is as before. */
+static bool take(struct libshm_segment *segment, uint32_t number, struct libshm_series_entry *entry, bool still)
 {
-    struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, number);
-    uint64_t status = entry ? libshm_status(&entry->status) : 0;
-    uint32_t *list = entry ? free_list(segment, entry) : NULL;
-    const struct libshm_family_entry *family =
-        entry ? libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, entry->family) : NULL;
-    if (!list || LIBSHM_STATUS_STATE(status) != LIBSHM_STATE_HIDDEN || !family ||
-        family->overflow_series == number + 1 || libshm_held(segment, number))
+    uint32_t *list = free_list(segment, entry);
+    if (!list || libshm_held(segment, number))
         return false;
-    /* One journaled change: a get that has found the series but not yet set its hold sees REMOVED when it looks again,
-     * and waits for the lock; one that set its hold before is seen here, and the series is hidden as before. */
     libshm_journal_store(segment, &entry->status,
-                         LIBSHM_STATUS(LIBSHM_STATUS_GENERATION(status), LIBSHM_STATE_REMOVED));
+                         LIBSHM_STATUS(LIBSHM_STATUS_GENERATION(entry->status), LIBSHM_STATE_REMOVED));
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* REMOVED before the look at the holds, see set_bit() */
-    if (libshm_held(segment, number) || libshm_cells_fingerprint(segment, entry) != entry->fingerprint) {
+    if (libshm_held(segment, number) || (still && libshm_cells_fingerprint(segment, entry) != entry->fingerprint)) {
         libshm_journal_abort(segment);
         libshm_directory_changed(segment); /* a reader may have copied REMOVED */
         return false;
@@ -143,6 +138,22 @@ static bool take_hidden(struct libshm_segment *segment, uint32_t number)
     give_back(segment, number, entry, list);
     LIBSHM_COUNT(segment, removed, 1);
     return true;
+}
+
+bool libshm_series_take(struct libshm_segment *segment, uint32_t number)
+{
+    struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, number);
+    return entry && libshm_status_shown(libshm_status(&entry->status)) && take(segment, number, entry, false);
+}
+
+/* A hidden series gives its cells away. */
+static bool take_hidden(struct libshm_segment *segment, uint32_t number)
+{
+    struct libshm_series_entry *entry = libshm_table_at(segment, LIBSHM_TABLE_SERIES, number);
+    const struct libshm_family_entry *family =
+        entry ? libshm_table_at(segment, LIBSHM_TABLE_FAMILIES, entry->family) : NULL;
+    return family && LIBSHM_STATUS_STATE(libshm_status(&entry->status)) == LIBSHM_STATE_HIDDEN &&
+           family->overflow_series != number + 1 && take(segment, number, entry, true);
 }
 
 bool libshm_sweep_family(struct libshm_segment *segment, struct libshm_family *family)

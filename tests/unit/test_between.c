@@ -42,7 +42,7 @@ void libshm_test_point(const char *function, int line)
 
 /* ---- another process, which does what it is told ---- */
 
-enum command { HELLO = 1, REMOVE_AND_GET, GET, ADD, ADD_AND_DIE, DEFINE, USE };
+enum command { HELLO = 1, REMOVE_AND_GET, GET, ADD, ADD_AND_DIE, DEFINE, COUNT, USE };
 
 static struct {
     pid_t process;
@@ -101,6 +101,11 @@ static int serve(enum command command, unsigned long number)
         break;
     case DEFINE:
         error = define_subject(others_segment, OLD_LABELS, &subject);
+        break;
+    case COUNT: /* in the series that is there, or in the overflow series; without the lock, there may be none */
+        (void)libshm_counter_get(subject, LIBSHM_VALUES("1", "1"), &counter);
+        error = counter.cell ? 0 : LIBSHM_E_NOT_FOUND;
+        libshm_counter_add(&counter, 7);
         break;
     case USE: /* makes a series; the lock is free */
         others_segment->process.wiped->stuck_until_ns = 0;
@@ -324,11 +329,25 @@ static int make_subject(struct fixture *fixture)
     return 0;
 }
 
-static int defined_by_other;
+static int defined_by_other, counted_by_other;
 
 static void define_in_other(void)
 {
     defined_by_other = tell(DEFINE);
+    counted_by_other = defined_by_other ? defined_by_other : tell(COUNT);
+}
+
+/* What the subject's series have together. */
+static double count_of_subject(const struct fixture *fixture)
+{
+    char name[32];
+    double count = 0;
+    const libshm_snapshot *taken = snapshot(fixture);
+    snprintf(name, sizeof name, "subject%lu_total", other.number);
+    for (size_t f = 0; f < taken->n_families; f++)
+        for (size_t i = 0; strcmp(taken->families[f].name, name) == 0 && i < taken->families[f].n_series; i++)
+            count += (double)taken->families[f].series[i].integer;
+    return count;
 }
 
 static size_t labels_of_subject(const struct fixture *fixture)
@@ -349,7 +368,7 @@ static void defined_while_replaced(void **state)
     struct fixture *fixture = *state;
     family = family_of(fixture->segment, COUNTERS(0));
     other_start(COUNTERS(0));
-    unsigned long n = 1, theirs = 0, ours = 0;
+    unsigned long n = 1, theirs = 0, ours = 0, counted = 0;
     for (bool acted = true; acted; n++) {
         libshm_family *subject;
         libshm_counter counter;
@@ -366,10 +385,13 @@ static void defined_while_replaced(void **state)
             fail_msg("at point %lu: defined anew: %s; by the other: %s, and then used: %s", n, libshm_strerror(error),
                      libshm_strerror(defined_by_other), libshm_strerror(used_by_other));
         assert_int_equal(labels_of_subject(fixture), error ? 2 : 1);
+        if (error && counted_by_other == 0 && count_of_subject(fixture) < 7)
+            fail_msg("at point %lu: counted by the other and lost", n);
+        counted += error && counted_by_other == 0;
         theirs += error != 0;
         ours += error == 0;
     }
-    assert_true(theirs > 0 && ours > 0);
+    assert_true(theirs > 0 && ours > 0 && counted > 0);
     other_end();
 }
 
