@@ -6,8 +6,8 @@
  * nobody scrapes.
  *
  * Scrapes that wait when it becomes free, and those that come while it looks, are answered together: segments are read
- * once (again for those that came later), and each body (of a format, a coding, a selection) is made once. What a scrape
- * is told was never read before it asked. */
+ * once (again for those that came later), and each body (of a format, a coding, a selection) is made once. What a
+ * scrape is told was never read before it asked. */
 #ifndef EXPORTER_COLLECTOR_H
 #define EXPORTER_COLLECTOR_H
 
@@ -24,8 +24,8 @@ struct scrape {
     enum coding coding;
     struct selection selection; /* stays the submitter's */
     struct timespec deadline;   /* CLOCK_MONOTONIC: later than this, nobody waits for it any more; 0: no such time */
-    /* Called by the collector's thread. The scrape's `body` is the callee's, with its reference; NULL: out of memory.
-     */
+    /* Called by the collector's thread. The scrape's `body` is the callee's, with its reference; NULL: out of memory,
+     * or the deadline had passed. */
     void (*done)(struct scrape *scrape);
     struct body *body;
     struct body *plain;  /* the collector's: the body before compression */

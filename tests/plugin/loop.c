@@ -65,7 +65,8 @@ static int plugins(char **paths, int n)
     libshm_segment *segment;
     pthread_t loaders[16], steady[STEADY];
     if (n > 16 || libshm_open("plugins", NULL, &segment) != 0 ||
-        libshm_counter_define(segment, &(libshm_metric){.name = "plugin_total", .help = "A test."}, &handles.counter) != 0 ||
+        libshm_counter_define(segment, &(libshm_metric){.name = "plugin_total", .help = "A test."}, &handles.counter) !=
+            0 ||
         libshm_histogram_define(segment, &(libshm_metric){.name = "p", .help = "A test.", .LIBSHM_BOUNDS(1, 2, 3)},
                                 &handles.histogram) != 0 ||
         libshm_gauge_define(segment, &(libshm_metric){.name = "g", .help = "A test.", .gauge_mode = LIBSHM_GAUGE_SUM},
