@@ -264,7 +264,8 @@ static char *write_lines(struct text_encoder *text, struct writer *writer, char 
     if (!buffer_reserve(&text->pairs, prepared->most + MARGIN))
         return NULL;
     struct writer pairs;
-    const char *end = write_labels(&pairs, writer_start(&pairs, &text->pairs), prepared, source, series, value_sizes);
+    char *start = writer_start(&pairs, &text->pairs);
+    const char *end = write_labels(&pairs, start, prepared, source, series, value_sizes);
     if (!end || !writer_stop(&pairs, end) ||
         !(at = room(writer, at, prepared->most_lines + prepared->n_lines * (text->pairs.size + MARGIN))))
         return NULL;
