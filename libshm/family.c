@@ -92,8 +92,8 @@ static struct libshm_family_entry *entry_take(struct libshm_segment *segment, ui
             *number = n;
             *generation = LIBSHM_STATUS_GENERATION(entry->status) ? LIBSHM_STATUS_GENERATION(entry->status) : 1;
             libshm_journal_store(segment, &entry->status, LIBSHM_STATUS(*generation, LIBSHM_STATE_BUILDING));
-            __atomic_thread_fence(
-                __ATOMIC_RELEASE); /* BUILDING before what becomes of the entry: a reader looks again */
+            /* BUILDING before what becomes of the entry: a reader looks again */
+            __atomic_thread_fence(__ATOMIC_RELEASE);
             return entry;
         }
     }
